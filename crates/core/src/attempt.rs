@@ -1,0 +1,130 @@
+//! An attempt: one HTTP request of a delivery, how it ended, and the line that the delivery log keeps of it.
+
+use std::net::SocketAddr;
+
+use crate::delivery::{DeliveryKey, LastAttempt};
+use crate::ids::{ProjectId, Sequence};
+use crate::time::Millis;
+
+/// Why an attempt has no status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// The URL is not one that may be called: wrong scheme, no host, not a URL.
+    UrlRefused,
+    /// The host resolves to an address that may not be called.
+    AddressRefused,
+    /// The host does not exist (NXDOMAIN).
+    NameNotFound,
+    /// The host exists and has no address.
+    NoAddress,
+    /// The resolver gave no verdict (SERVFAIL, time-out).
+    DnsNoVerdict,
+    /// The connection was refused, or timed out before it stood.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// No status within the attempt's time.
+    Timeout,
+    /// The connection broke after the request was sent.
+    Reset,
+    /// The answer is not HTTP.
+    Protocol,
+}
+
+impl Failure {
+    /// All of them, for tables and metrics.
+    pub const ALL: [Self; 10] = [
+        Self::UrlRefused,
+        Self::AddressRefused,
+        Self::NameNotFound,
+        Self::NoAddress,
+        Self::DnsNoVerdict,
+        Self::Connect,
+        Self::Tls,
+        Self::Timeout,
+        Self::Reset,
+        Self::Protocol,
+    ];
+
+    /// The stable word for it, in the store, metrics and API.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UrlRefused => "url_refused",
+            Self::AddressRefused => "address_refused",
+            Self::NameNotFound => "name_not_found",
+            Self::NoAddress => "no_address",
+            Self::DnsNoVerdict => "dns_no_verdict",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Protocol => "protocol",
+        }
+    }
+
+    /// Whether the request went out: the guard, DNS, connect and TLS had all succeeded.
+    pub fn sent(self) -> bool {
+        matches!(self, Self::Timeout | Self::Reset | Self::Protocol)
+    }
+}
+
+/// How an attempt ended, as far as the verdict on it goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// The status line came.
+    Answered {
+        /// The status.
+        status: u16,
+        /// `Retry-After` of a 429 or 503, as a wait in milliseconds.
+        retry_after: Option<u64>,
+    },
+    /// No status line came.
+    Failed(Failure),
+}
+
+impl Ended {
+    /// Whether the request was sent.
+    pub fn sent(self) -> bool {
+        match self {
+            Self::Answered { .. } => true,
+            Self::Failed(failure) => failure.sent(),
+        }
+    }
+
+    /// The same, as a dead letter remembers it.
+    pub fn last(self) -> LastAttempt {
+        match self {
+            Self::Answered { status, .. } => LastAttempt::Status(status),
+            Self::Failed(failure) => LastAttempt::Failed(failure),
+        }
+    }
+}
+
+/// The delivery log's line for one attempt.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AttemptRecord {
+    /// The delivery.
+    pub key: DeliveryKey,
+    /// The project.
+    pub project: ProjectId,
+    /// The body's `event`.
+    pub event_type: String,
+    /// The event's place.
+    pub sequence: Sequence,
+    /// 1, 2, …
+    pub number: u32,
+    /// When it was signed.
+    pub started_at: Millis,
+    /// Until the connection stood (0 on a kept one), in milliseconds; `None` when it never did.
+    pub connect_ms: Option<u32>,
+    /// Until the status line, in milliseconds.
+    pub first_byte_ms: Option<u32>,
+    /// Until the end, in milliseconds.
+    pub total_ms: u32,
+    /// How it ended.
+    pub ended: Ended,
+    /// The judged address that was called.
+    pub address: Option<SocketAddr>,
+    /// The start of the response's body, control characters escaped, capped.
+    pub snippet: String,
+}

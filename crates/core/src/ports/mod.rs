@@ -1,0 +1,65 @@
+//! What the core needs from the world: one trait for each thing that can be exchanged, and their one error type.
+//!
+//! | port | embedded | cluster |
+//! | --- | --- | --- |
+//! | [`Queue`] | the SQLite file | RabbitMQ quorum queues |
+//! | [`SequenceLock`] | a lock on a file | Redis |
+//! | [`Admission`] | memory and the SQLite file | Redis |
+//! | [`Announcements`] | memory and the SQLite file | Redis |
+//! | [`Store`], [`Directory`] | the SQLite file | PostgreSQL |
+//!
+//! Every backend passes the conformance suite of its port (`testkit::conformance`).
+
+mod admission;
+mod announcements;
+mod directory;
+mod queue;
+mod sequence_lock;
+mod store;
+
+pub use admission::{Admission, Admitted, IdempotencyKey, Verdict};
+pub use announcements::Announcements;
+pub use directory::{Directory, DirectoryError, NewWebhook, Project, WebhookPatch};
+pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
+pub use sequence_lock::{Lease, Mark, SequenceLock};
+pub use store::{Backlog, Change, Committed, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals};
+
+/// Why a port could not do what it was asked, and so what is to be done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PortError {
+    /// It may work later: try again. Whether the operation took place is not known.
+    #[error("{port}: {operation}: {detail}")]
+    Unavailable {
+        /// Which port.
+        port: &'static str,
+        /// What it was doing.
+        operation: &'static str,
+        /// For people only; no decision is made by it.
+        detail: String,
+    },
+    /// Another process owns the partition now: stop, forget, take over anew. Nothing was written.
+    #[error("{port}: {operation}: fenced by a newer owner")]
+    Fenced {
+        /// Which port.
+        port: &'static str,
+        /// What it was doing.
+        operation: &'static str,
+    },
+    /// What is stored cannot be read: a person has to look.
+    #[error("{port}: {operation}: unreadable: {detail}")]
+    Corrupt {
+        /// Which port.
+        port: &'static str,
+        /// What it was doing.
+        operation: &'static str,
+        /// For people only.
+        detail: String,
+    },
+}
+
+impl PortError {
+    /// Whether trying again can help.
+    pub fn is_retriable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}

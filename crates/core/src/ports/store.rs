@@ -1,0 +1,241 @@
+//! The store remembers what rests: backlog, set-aside events, dead letters, lanes, and the delivery log.
+//!
+//! An owner writes through [`Store::commit`] alone: one transaction, which first checks that the owner's epoch still
+//! stands.
+
+use async_trait::async_trait;
+
+use super::{Lease, PortError, Unreadable};
+use crate::attempt::AttemptRecord;
+use crate::delivery::{DeadReason, DeliveryKey, Fault, HeldDelivery, LastAttempt};
+use crate::ids::{Epoch, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
+use crate::time::Millis;
+use crate::webhook::{DisabledReason, Registry};
+
+/// What a lane remembers beside its rows, so that a new owner goes on counting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LaneRecord {
+    /// Suspicion or outage.
+    pub mode: LaneMode,
+    /// Events exhausted in a row.
+    pub exhausted: u32,
+}
+
+/// What is known of a webhook whose last deliveries failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LaneMode {
+    /// Events are set aside: the next ones tell whether those are poison or the URL is down.
+    Suspect,
+    /// The URL is down: its head alone is tried, slowly.
+    Outage {
+        /// Since when.
+        since: Millis,
+        /// Probes that failed.
+        probes: u32,
+        /// When the next one is due.
+        next_probe: Millis,
+        /// The evidence is full: later events are not tried before the head.
+        proven: bool,
+    },
+}
+
+/// One step of a commit. All of them can be repeated: a step that has been done already does nothing.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Change {
+    /// Puts a delivery into the webhook's backlog, and its body into the store, unless it has a row there, in
+    /// `set_aside` or in `dead_letters` already.
+    Hold {
+        /// Whose backlog.
+        webhook: WebhookId,
+        /// What is held.
+        delivery: Box<HeldDelivery>,
+    },
+    /// Takes a delivered one out of the backlog.
+    Remove {
+        /// The delivery.
+        key: DeliveryKey,
+    },
+    /// Moves a row from the backlog to the events set aside.
+    SetAside {
+        /// The delivery.
+        key: DeliveryKey,
+        /// Attempts that failed.
+        attempts: u32,
+        /// How the last one ended.
+        last: LastAttempt,
+        /// When.
+        at: Millis,
+    },
+    /// Moves all that the webhook has set aside back into its backlog, at their old places.
+    Return {
+        /// The webhook.
+        webhook: WebhookId,
+    },
+    /// Makes a dead letter of a row of the backlog.
+    Bury {
+        /// The delivery.
+        key: DeliveryKey,
+        /// Why.
+        reason: DeadReason,
+        /// Whose fault.
+        fault: Fault,
+        /// Attempts that were made.
+        attempts: u32,
+        /// How the last one ended.
+        last: Option<LastAttempt>,
+        /// When.
+        at: Millis,
+    },
+    /// Makes dead letters of all that the webhook has set aside: they are poison.
+    BurySetAside {
+        /// The webhook.
+        webhook: WebhookId,
+        /// When.
+        at: Millis,
+    },
+    /// Remembers a lane's mode; `None` forgets it.
+    Lane {
+        /// The webhook.
+        webhook: WebhookId,
+        /// Its mode.
+        record: Option<LaneRecord>,
+    },
+    /// Disables the webhook, if it is enabled, and raises its project's registry version.
+    Disable {
+        /// The webhook.
+        webhook: WebhookId,
+        /// Why.
+        reason: DisabledReason,
+        /// When.
+        at: Millis,
+    },
+    /// The webhook is deleted: drops up to `limit` of its rows, backlog and set aside, and its lane record.
+    Drop {
+        /// The webhook.
+        webhook: WebhookId,
+        /// At most so many in this transaction.
+        limit: u32,
+    },
+    /// Makes dead letters (expired, the receiver's fault) of up to `limit` of the webhook's rows, oldest first,
+    /// whose events were accepted before a time.
+    Expire {
+        /// The webhook.
+        webhook: WebhookId,
+        /// Accepted before this.
+        before: Millis,
+        /// When it is.
+        at: Millis,
+        /// At most so many in this transaction.
+        limit: u32,
+    },
+}
+
+/// What a commit did that its caller could not know: rows that `Drop`, `Expire` and `BurySetAside` moved.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Committed {
+    /// Deliveries dropped.
+    pub dropped: u64,
+    /// Deliveries that became dead letters by `Expire` or `BurySetAside`.
+    pub buried: u64,
+    /// A `Drop` or `Expire` reached its limit: there may be more.
+    pub more: bool,
+    /// Projects whose registry version `Disable` raised, with the new version, to be announced.
+    pub disabled: Vec<(ProjectId, RegistryVersion)>,
+}
+
+/// A webhook with something at rest, as found at takeover.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RestingLane {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Rows in the backlog.
+    pub backlog: u64,
+    /// Rows set aside.
+    pub set_aside: u64,
+    /// Its mode.
+    pub record: Option<LaneRecord>,
+}
+
+/// What a new owner finds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Takeover {
+    /// The highest sequence number that any row of the partition was written with.
+    pub highest: Sequence,
+    /// The lanes with rows or a record.
+    pub lanes: Vec<RestingLane>,
+}
+
+/// A batch read from the backlog, lowest numbers first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Backlog {
+    /// The deliveries.
+    pub deliveries: Vec<HeldDelivery>,
+    /// There are more behind them.
+    pub more: bool,
+}
+
+/// How much may be pruned, and in what steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pruning {
+    /// Attempts that started before this go.
+    pub attempts_before: Millis,
+    /// What has expired by this time goes: idempotency records.
+    pub now: Millis,
+    /// At most so many rows of a kind in one call.
+    pub limit: u32,
+}
+
+/// What the store holds, for gauges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Rows in backlogs.
+    pub backlog: u64,
+    /// Rows set aside.
+    pub set_aside: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
+    /// Events in quarantine.
+    pub quarantine: u64,
+    /// When the oldest of backlog and set aside was accepted.
+    pub oldest: Option<Millis>,
+}
+
+/// The owner's side of the store.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The partition's epoch as stored; 0 when it never had an owner.
+    async fn epoch(&self, partition: PartitionId) -> Result<Epoch, PortError>;
+
+    /// Makes the lease's epoch the partition's, which must be greater than the stored one ([`PortError::Fenced`]
+    /// otherwise), and reads what rests there. Writes first, reads in later statements.
+    async fn take_over(&self, lease: &Lease) -> Result<Takeover, PortError>;
+
+    /// Commits all changes or none, in order, if the lease's epoch still stands. After an error other than
+    /// [`PortError::Fenced`] it may have been committed: repeating it is safe.
+    async fn commit(&self, lease: &Lease, changes: &[Change]) -> Result<Committed, PortError>;
+
+    /// The lowest rows of a webhook's backlog: at most `rows`, and no more after `bytes` of bodies are reached (but
+    /// one at least).
+    async fn read_backlog(&self, webhook: WebhookId, rows: u32, bytes: usize) -> Result<Backlog, PortError>;
+
+    /// Which of these have a row in backlog, set aside or dead letters.
+    async fn find(&self, keys: &[DeliveryKey]) -> Result<Vec<DeliveryKey>, PortError>;
+
+    /// A project's webhooks with their keys; version 0 and none when there is no such project. Read from the
+    /// primary.
+    async fn registry(&self, project: ProjectId) -> Result<Registry, PortError>;
+
+    /// Appends to the delivery log.
+    async fn record(&self, attempts: &[AttemptRecord]) -> Result<(), PortError>;
+
+    /// Keeps a message that cannot be read, for a person to look at.
+    async fn quarantine(&self, lease: &Lease, message: &Unreadable, at: Millis) -> Result<(), PortError>;
+
+    /// Removes what is past its time, in one small step; `true` when there may be more.
+    async fn prune(&self, pruning: Pruning) -> Result<bool, PortError>;
+
+    /// What it holds.
+    async fn totals(&self) -> Result<Totals, PortError>;
+}
