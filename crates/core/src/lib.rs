@@ -6,7 +6,9 @@
 //! | [`ids`], [`time`], [`chance`] | identities, moments, dice |
 //! | [`event`] | what is checked of an event's bytes |
 //! | [`webhook`], [`delivery`], [`attempt`] | the nouns |
-//! | [`sign`], [`address`], [`classify`], [`retry`] | the contract's rules |
+//! | [`sign`], [`address`], [`classify`], [`retry`], [`retry_after`] | the contract's rules |
+//! | [`lane`] | the deliveries of one webhook, in order: a state machine without IO |
+//! | [`partition`] | the events of a partition's projects: numbered, fanned out into lanes, settled |
 //! | [`ports`] | what the core needs from the world |
 
 pub mod address;
@@ -16,8 +18,11 @@ pub mod classify;
 pub mod delivery;
 pub mod event;
 pub mod ids;
+pub mod lane;
+pub mod partition;
 pub mod ports;
 pub mod retry;
+pub mod retry_after;
 pub mod sign;
 pub mod time;
 pub mod webhook;

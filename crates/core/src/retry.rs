@@ -65,6 +65,11 @@ impl Schedule {
         Self { waits, cap }
     }
 
+    /// The longest wait that can be drawn, in milliseconds.
+    pub fn longest(&self) -> u64 {
+        self.cap.saturating_add(self.cap / 2)
+    }
+
     /// The wait after `failed` attempts (1, 2, …), in milliseconds, drawn evenly from ±50 %. A wish of the endpoint
     /// that is longer is honoured up to the cap.
     pub fn wait(&self, failed: u32, wish: Option<u64>, chance: &mut dyn Chance) -> u64 {

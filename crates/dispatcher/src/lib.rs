@@ -1,1 +1,170 @@
-//! stub
+//! The dispatcher: consumes, signs and delivers, for each URL in order.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `lease_keeper` | which partitions this process delivers |
+//! | `partition` | one ownership: drives the pure state machine, performs what it asks for |
+//! | `holding` | whether a lease is still good by this process's own clock |
+//! | `guard`, `resolve` | which URLs may be called, and at which addresses |
+//! | `post` | one attempt on the wire |
+//! | `slots` | how many attempts run at once, and whose |
+//! | `record` | the delivery log, written in the background |
+//! | `memory`, `metrics`, `clock` | the byte budget, the counters, the clocks |
+
+mod clock;
+pub mod guard;
+mod holding;
+mod lease_keeper;
+mod memory;
+mod metrics;
+mod partition;
+pub mod post;
+pub mod record;
+pub mod resolve;
+pub mod slots;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use spectrum_webhook_core::chance::{Chance as _, Seeded};
+use spectrum_webhook_core::ids::OwnerId;
+use spectrum_webhook_core::partition::PartitionSettings;
+use spectrum_webhook_core::ports::{Announcements, Queue, SequenceLock, Store};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use clock::Clock;
+pub use memory::MemoryBudget;
+pub use metrics::Metrics;
+
+/// The backends that the dispatcher works with.
+#[derive(Clone)]
+pub struct Ports {
+    /// Events on their way.
+    pub queue: Arc<dyn Queue>,
+    /// Who delivers what.
+    pub lock: Arc<dyn SequenceLock>,
+    /// News of the registry.
+    pub announcements: Arc<dyn Announcements>,
+    /// What rests.
+    pub store: Arc<dyn Store>,
+}
+
+/// The dispatcher's own numbers.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many partitions the deployment has.
+    pub partitions: u16,
+    /// Those of every partition and lane.
+    pub partition: PartitionSettings,
+    /// How often a lease is renewed.
+    pub renew_every: Duration,
+    /// How long after a renewal was sent attempts may start: less than the lease's own time.
+    pub hold_lease_for: Duration,
+    /// How often the share of partitions is looked at.
+    pub share_every: Duration,
+    /// How long attempts in flight may go on after a stop was asked for.
+    pub grace: Duration,
+}
+
+/// What all partitions of the process share.
+struct Shared {
+    ports: Ports,
+    settings: Settings,
+    poster: post::Poster,
+    gate: slots::SlotGate,
+    recorder: record::Recorder,
+    memory: Arc<MemoryBudget>,
+    memory_freed: Notify,
+    metrics: Metrics,
+    clock: Clock,
+    reads: Semaphore,
+    seeds: Mutex<Seeded>,
+}
+
+impl Shared {
+    /// A source of chance of one's own.
+    fn chance(&self) -> Seeded {
+        Seeded::new(self.seeds.lock().next())
+    }
+}
+
+/// Reads of the store that may be under way at once.
+const READS: usize = 16;
+
+/// What a dispatcher is made of.
+pub struct Parts {
+    /// The backends.
+    pub ports: Ports,
+    /// The numbers.
+    pub settings: Settings,
+    /// Makes attempts.
+    pub poster: post::Poster,
+    /// Lets them start.
+    pub gate: slots::SlotGate,
+    /// Logs them.
+    pub recorder: record::Recorder,
+    /// Bytes for messages that are not acknowledged.
+    pub memory: Arc<MemoryBudget>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Clocks.
+    pub clock: Clock,
+    /// The seed of all jitter.
+    pub seed: u64,
+    /// This start of this process.
+    pub owner: OwnerId,
+}
+
+/// A running dispatcher. Dropping it aborts it; [`Dispatcher::drain`] stops it cleanly.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    keeper: JoinHandle<()>,
+}
+
+impl Dispatcher {
+    /// Starts to take partitions and to deliver.
+    pub fn start(parts: Parts) -> Self {
+        let shared = Arc::new(Shared {
+            ports: parts.ports,
+            settings: parts.settings,
+            poster: parts.poster,
+            gate: parts.gate,
+            recorder: parts.recorder,
+            memory: parts.memory,
+            memory_freed: Notify::new(),
+            metrics: parts.metrics,
+            clock: parts.clock,
+            reads: Semaphore::new(READS),
+            seeds: Mutex::new(Seeded::new(parts.seed)),
+        });
+        let stop = CancellationToken::new();
+        let keeper = lease_keeper::LeaseKeeper::new(Arc::clone(&shared), parts.owner);
+        let keeper = tokio::spawn(keeper.run(stop.clone()));
+        Self { shared, stop, keeper }
+    }
+
+    /// How many partitions it delivers at this moment: what readiness looks at.
+    pub fn partitions_held(&self) -> i64 {
+        self.shared.metrics.partitions_held.get()
+    }
+
+    /// Takes no new event, lets attempts in flight end, settles and acknowledges them, gives the leases back, and
+    /// writes the rest of the delivery log.
+    pub async fn drain(mut self) {
+        self.stop.cancel();
+        if let Err(error) = (&mut self.keeper).await {
+            tracing::error!(%error, "the dispatcher did not stop cleanly");
+        }
+        self.shared.recorder.shutdown().await;
+    }
+}
+
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}

@@ -1,0 +1,239 @@
+//! What a lane knows.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::{AttemptId, LaneSettings, Status, Ticket};
+use crate::attempt::Ended;
+use crate::delivery::{HeldDelivery, LastAttempt, Message};
+use crate::ids::{EventId, Sequence, WebhookId};
+use crate::ports::{LaneMode, LaneRecord, RestingLane};
+use crate::time::{Millis, Mono};
+
+/// One delivery in memory.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) event: EventId,
+    pub(super) sequence: Sequence,
+    /// Attempts that failed.
+    pub(super) attempts: u32,
+    /// One of them was sent.
+    pub(super) sent: bool,
+    /// It has a row in the store, so it is settled.
+    pub(super) held: bool,
+    /// When it came into memory.
+    pub(super) arrived: Mono,
+    /// `None` only when it is held.
+    pub(super) message: Option<Arc<Message>>,
+}
+
+impl Item {
+    /// The row that holds it; `None` when it has one.
+    pub(super) fn row(&self) -> Option<HeldDelivery> {
+        self.message.as_ref().filter(|_| !self.held).map(|message| HeldDelivery {
+            sequence: self.sequence,
+            attempts: self.attempts,
+            sent: self.sent,
+            message: Message::clone(message),
+        })
+    }
+}
+
+/// What is being done about the current delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// An attempt was asked for and has not ended.
+    Attempting(AttemptId),
+    /// The next attempt is due then.
+    Waiting(Mono),
+}
+
+/// The delivery being tried.
+#[derive(Clone, Debug)]
+pub(super) struct Current {
+    pub(super) item: Item,
+    pub(super) phase: Phase,
+}
+
+/// A write that the lane waits for before it does anything else.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    pub(super) ticket: Ticket,
+    /// Settled by it.
+    pub(super) settles: Vec<EventId>,
+    /// Deliveries that become dead letters by name.
+    pub(super) buries: u64,
+    /// It disables the webhook.
+    pub(super) disables: bool,
+}
+
+/// A read in flight. It counts for nothing once a hold or a return was sent after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fetch {
+    pub(super) ticket: Ticket,
+    pub(super) void: bool,
+}
+
+/// An outage, also while later events are tried during one whose evidence is not full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Outage {
+    pub(super) since: Millis,
+    pub(super) probes: u32,
+    pub(super) next_wall: Millis,
+    pub(super) next: Mono,
+    pub(super) proven: bool,
+    /// An event that was never tried may be waiting behind the head.
+    pub(super) fresh: bool,
+}
+
+/// What is thought of the URL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// Nothing is known against it.
+    Flowing,
+    /// Events are exhausted; the next ones tell whether those were poison.
+    Suspect,
+    /// It is down.
+    Outage,
+}
+
+/// The attempts of the head, kept while it waits in the backlog.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resume {
+    pub(super) event: EventId,
+    pub(super) attempts: u32,
+    pub(super) sent: bool,
+}
+
+/// The lane of one webhook.
+#[derive(Debug)]
+pub struct Lane {
+    pub(super) webhook: WebhookId,
+    pub(super) settings: Arc<LaneSettings>,
+    pub(super) status: Status,
+    pub(super) health: Health,
+    pub(super) outage: Option<Outage>,
+    /// Events exhausted in a row.
+    pub(super) exhausted: u32,
+    /// Rows set aside.
+    pub(super) set_aside: u64,
+    /// The record as last written.
+    pub(super) record: Option<LaneRecord>,
+    pub(super) current: Option<Current>,
+    pub(super) head: VecDeque<Item>,
+    /// The backlog may have rows behind the head.
+    pub(super) beyond: bool,
+    pub(super) tail: VecDeque<Item>,
+    pub(super) write: Option<Write>,
+    /// Rows of delivered ones that are being removed: nothing waits for these but reads.
+    pub(super) removals: BTreeSet<Ticket>,
+    pub(super) fetch: Option<Fetch>,
+    /// An end that came while a write was in flight.
+    pub(super) deferred: Option<Ended>,
+    pub(super) resume: Option<Resume>,
+    /// How the current delivery's last attempt ended.
+    pub(super) last: Option<LastAttempt>,
+    /// The last attempt failed.
+    pub(super) failing: bool,
+    /// Memory is scarce.
+    pub(super) relieve: bool,
+    /// Rows may be left of a deleted webhook.
+    pub(super) sweep: bool,
+    /// When the backlog of a disabled webhook is looked through for old events.
+    pub(super) expiry: Option<Mono>,
+    pub(super) tickets: u64,
+}
+
+impl Lane {
+    /// The lane of a webhook with nothing at rest.
+    pub fn new(webhook: WebhookId, status: Status, settings: Arc<LaneSettings>) -> Self {
+        Self {
+            webhook,
+            settings,
+            status,
+            health: Health::Flowing,
+            outage: None,
+            exhausted: 0,
+            set_aside: 0,
+            record: None,
+            current: None,
+            head: VecDeque::new(),
+            beyond: false,
+            tail: VecDeque::new(),
+            write: None,
+            removals: BTreeSet::new(),
+            fetch: None,
+            deferred: None,
+            resume: None,
+            last: None,
+            failing: false,
+            relieve: false,
+            sweep: status == Status::Deleted,
+            expiry: None,
+            tickets: 0,
+        }
+    }
+
+    /// The lane of a webhook with something at rest, which goes on counting where the last owner stopped.
+    pub fn resting(resting: &RestingLane, status: Status, settings: Arc<LaneSettings>, now: crate::time::Now) -> Self {
+        let mut lane = Self::new(resting.webhook, status, settings);
+        lane.beyond = resting.backlog > 0;
+        lane.set_aside = resting.set_aside;
+        lane.record = resting.record;
+        lane.exhausted = resting.record.map_or(0, |record| record.exhausted);
+        if let Some(LaneRecord { mode: LaneMode::Outage { since, probes, next_probe, proven }, .. }) = resting.record {
+            // Stored by a clock that may have been another machine's: never wait longer than that clock's own wait.
+            let ahead = u64::try_from(next_probe.0.saturating_sub(now.wall.0)).unwrap_or(0);
+            let longest = lane.settings.probe.longest();
+            lane.health = Health::Outage;
+            lane.outage = Some(Outage {
+                since,
+                probes,
+                next_wall: next_probe,
+                next: now.mono.plus(ahead.min(longest)),
+                proven,
+                fresh: true,
+            });
+            lane.failing = true;
+        } else if lane.set_aside > 0 || resting.record.is_some() {
+            lane.health = Health::Suspect;
+            lane.failing = true;
+        }
+        lane
+    }
+
+    /// The webhook.
+    pub fn webhook(&self) -> WebhookId {
+        self.webhook
+    }
+
+    /// Whether the webhook takes deliveries, as far as the lane was told.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// What is thought of the URL.
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Deliveries in memory that are not settled: what holds messages unacknowledged.
+    pub fn unsettled(&self) -> usize {
+        self.tail.len() + usize::from(self.current.as_ref().is_some_and(|current| !current.item.held))
+    }
+
+    /// Whether nothing would be forgotten if the lane were dropped: another one made later would know as much.
+    pub fn is_idle(&self) -> bool {
+        self.current.is_none()
+            && self.head.is_empty()
+            && !self.beyond
+            && self.tail.is_empty()
+            && self.write.is_none()
+            && self.removals.is_empty()
+            && self.fetch.is_none()
+            && self.health == Health::Flowing
+            && self.set_aside == 0
+            && self.record.is_none()
+            && !self.sweep
+    }
+}

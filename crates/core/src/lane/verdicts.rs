@@ -1,0 +1,250 @@
+//! What a lane makes of the end of an attempt, and how it tells a poison event from a URL that is down.
+//!
+//! An event that used up its attempts is set aside and the next one tried. If a later one is delivered, those set
+//! aside were poison: dead letters. If enough in a row fail, or nothing was ever sent, or nothing else is left to try,
+//! the URL is down: those set aside go back to the front, nothing is given up, and the head is probed slowly.
+//!
+//! An outage that began with fewer exhausted events than prove one is interrupted as soon as an event waits that was
+//! never tried: a lone poison event would otherwise hold up all that come after it for as long as an outage may last.
+
+use super::state::{Current, Item, Outage, Phase};
+use super::step::{count, hold};
+use super::{Actions, Fate, Health, Lane, Status};
+use crate::attempt::Ended;
+use crate::chance::Chance;
+use crate::classify::{Verdict, classify};
+use crate::delivery::{DeadReason, DeliveryKey, Fault};
+use crate::ids::EventId;
+use crate::ports::Change;
+use crate::time::{Millis, Now};
+use crate::webhook::DisabledReason;
+
+impl Lane {
+    pub(super) fn ended(&mut self, now: Now, ended: Ended, chance: &mut dyn Chance, out: &mut Actions) {
+        let Some(Current { item, .. }) = self.current.take() else { return };
+        self.last = Some(ended.last());
+        match classify(ended) {
+            Verdict::Delivered => self.delivered(now, item, out),
+            _ if self.status == Status::Deleted => {
+                // A row goes with the sweep, which counts it.
+                if !item.held {
+                    count(out, Fate::Dropped, 1);
+                    out.push(super::Action::Settle { event: item.event });
+                }
+            }
+            Verdict::Retriable { retry_after } => self.failed(now, item, ended, retry_after, chance, out),
+            Verdict::Fatal => self.give_up(now, item, false, chance, out),
+            Verdict::Gone => self.give_up(now, item, true, chance, out),
+        }
+    }
+
+    fn delivered(&mut self, now: Now, item: Item, out: &mut Actions) {
+        count(out, Fate::Delivered, 1);
+        let key = self.key(item.event);
+        let suspected = self.health != Health::Flowing;
+        self.recover();
+        if self.set_aside == 0 && !(suspected && self.record.is_some()) {
+            if item.held {
+                self.remove(Change::Remove { key }, out);
+            } else {
+                out.push(super::Action::Settle { event: item.event });
+            }
+            return;
+        }
+        // Those set aside become dead letters before this delivery is settled: otherwise a crash in between would
+        // leave them waiting for a verdict that was given already.
+        let mut changes = Vec::new();
+        if self.set_aside > 0 {
+            changes.push(Change::BurySetAside { webhook: self.webhook, at: now.wall });
+            self.set_aside = 0;
+        }
+        let mut settles = Vec::new();
+        if item.held {
+            changes.push(Change::Remove { key });
+        } else {
+            settles.push(item.event);
+        }
+        self.commit(changes, settles, 0, out);
+    }
+
+    fn failed(
+        &mut self,
+        now: Now,
+        mut item: Item,
+        ended: Ended,
+        retry_after: Option<u64>,
+        chance: &mut dyn Chance,
+        out: &mut Actions,
+    ) {
+        let first_exhaustion = item.attempts.saturating_add(1) == self.settings.attempts;
+        item.attempts = item.attempts.saturating_add(1);
+        item.sent |= ended.sent();
+        self.failing = true;
+        if self.status == Status::Disabled {
+            self.put_back(item);
+            return;
+        }
+        if self.health == Health::Outage {
+            return self.probe_failed(now, item, ended, chance);
+        }
+        if item.attempts < self.settings.attempts {
+            let wait = self.settings.retry.wait(item.attempts, retry_after, chance);
+            // A lane that waits keeps no body.
+            if item.held {
+                item.message = None;
+            }
+            if !self.head.is_empty() {
+                self.head.clear();
+                self.beyond = true;
+            }
+            self.current = Some(Current { item, phase: Phase::Waiting(now.mono.plus(wait)) });
+            return;
+        }
+        if first_exhaustion {
+            self.exhausted = self.exhausted.saturating_add(1);
+        }
+        let proven = self.exhausted >= self.settings.outage_after || !item.sent;
+        if !proven && self.others_wait() {
+            self.set_aside(now, vec![item], out);
+        } else {
+            self.current = Some(Current { item, phase: Phase::Waiting(now.mono) });
+            self.begin_outage(now, proven, chance, out);
+        }
+    }
+
+    /// The next delivery was exhausted before this suspicion: it is not tried again before those behind it are.
+    pub(super) fn pass_over(&mut self, now: Now, item: Item, chance: &mut dyn Chance, out: &mut Actions) {
+        let mut exhausted = vec![item];
+        while self.head.front().is_some_and(|next| next.attempts >= self.settings.attempts) {
+            exhausted.extend(self.head.pop_front());
+        }
+        if self.others_wait() {
+            self.set_aside(now, exhausted, out);
+        } else {
+            // Those behind the first were read from the backlog, and will be again.
+            let first = exhausted.swap_remove(0);
+            self.current = Some(Current { item: first, phase: Phase::Waiting(now.mono) });
+            self.begin_outage(now, self.exhausted >= self.settings.outage_after, chance, out);
+        }
+    }
+
+    fn set_aside(&mut self, now: Now, items: Vec<Item>, out: &mut Actions) {
+        let last = self.last.unwrap_or(crate::delivery::LastAttempt::Failed(crate::attempt::Failure::Timeout));
+        let mut changes = Vec::new();
+        let mut settles = Vec::new();
+        for mut item in items {
+            if let Some(change) = hold(self.webhook, &mut item) {
+                settles.push(item.event);
+                changes.push(change);
+            }
+            let key = self.key(item.event);
+            changes.push(Change::SetAside { key, attempts: item.attempts, last, at: now.wall });
+            self.set_aside = self.set_aside.saturating_add(1);
+        }
+        self.health = Health::Suspect;
+        self.commit(changes, settles, 0, out);
+    }
+
+    /// The URL is down: everything goes back to its place, and nothing is given up.
+    pub(super) fn begin_outage(&mut self, now: Now, proven: bool, chance: &mut dyn Chance, out: &mut Actions) {
+        let (since, probes) = self.outage.map_or((now.wall, 0), |outage| (outage.since, outage.probes));
+        let (mut changes, settles) = self.hold_all();
+        if self.set_aside > 0 {
+            changes.push(Change::Return { webhook: self.webhook });
+            self.set_aside = 0;
+        }
+        if let Some(current) = self.current.take() {
+            self.put_back(current.item);
+        }
+        self.head.clear();
+        self.beyond = true;
+        self.void_read();
+        self.health = Health::Outage;
+        self.failing = true;
+        self.schedule_probe(now, Outage { since, probes, proven, ..NO_PROBE }, chance);
+        self.commit(changes, settles, 0, out);
+    }
+
+    fn probe_failed(&mut self, now: Now, item: Item, ended: Ended, chance: &mut dyn Chance) {
+        self.put_back(item);
+        let Some(outage) = self.outage else { return };
+        // A probe that was sent says that the URL answers again, if badly: the evidence must then be the events'.
+        let proven = self.exhausted >= self.settings.outage_after || !ended.sent();
+        let probes = outage.probes.saturating_add(1);
+        self.schedule_probe(now, Outage { probes, proven, ..outage }, chance);
+    }
+
+    fn schedule_probe(&mut self, now: Now, outage: Outage, chance: &mut dyn Chance) {
+        let wait = self.settings.probe.wait(outage.probes.saturating_add(1), None, chance);
+        let next_wall = Millis(now.wall.0.saturating_add(i64::try_from(wait).unwrap_or(i64::MAX)));
+        self.outage = Some(Outage { next: now.mono.plus(wait), next_wall, ..outage });
+    }
+
+    fn give_up(&mut self, now: Now, mut item: Item, gone: bool, chance: &mut dyn Chance, out: &mut Actions) {
+        self.failing = true;
+        let key = self.key(item.event);
+        let mut changes = Vec::new();
+        let mut settles = Vec::new();
+        if let Some(change) = hold(self.webhook, &mut item) {
+            settles.push(item.event);
+            changes.push(change);
+        }
+        changes.push(Change::Bury {
+            key,
+            reason: DeadReason::Fatal,
+            fault: Fault::Receiver,
+            attempts: item.attempts.saturating_add(1),
+            last: self.last,
+            at: now.wall,
+        });
+        // In an outage the next head has the head's place, and its turn at the next probe.
+        if let (Health::Outage, Some(outage)) = (self.health, self.outage) {
+            self.head.clear();
+            self.beyond = true;
+            self.schedule_probe(now, outage, chance);
+        }
+        if gone {
+            self.disable(now, DisabledReason::Gone, changes, settles, 1, out);
+        } else {
+            self.commit(changes, settles, 1, out);
+        }
+    }
+
+    /// Sends no more until a person enables the webhook again.
+    pub(super) fn disable(
+        &mut self,
+        now: Now,
+        reason: DisabledReason,
+        mut changes: Vec<Change>,
+        settles: Vec<EventId>,
+        buries: u64,
+        out: &mut Actions,
+    ) {
+        if self.set_aside > 0 {
+            changes.push(Change::Return { webhook: self.webhook });
+            self.set_aside = 0;
+            self.beyond = true;
+            self.void_read();
+        }
+        changes.push(Change::Disable { webhook: self.webhook, reason, at: now.wall });
+        if self.status == Status::Enabled {
+            self.status = Status::Disabled;
+        }
+        self.recover();
+        self.commit(changes, settles, buries, out);
+    }
+
+    fn key(&self, event: EventId) -> DeliveryKey {
+        DeliveryKey { event, webhook: self.webhook }
+    }
+}
+
+/// An outage whose next probe is still to be scheduled.
+const NO_PROBE: Outage = Outage {
+    since: Millis(0),
+    probes: 0,
+    next_wall: Millis(0),
+    next: crate::time::Mono(0),
+    proven: false,
+    fresh: false,
+};

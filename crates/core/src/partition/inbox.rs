@@ -1,0 +1,188 @@
+//! From the queue to the lanes, strictly in the queue's order: what cannot go on yet holds up what is behind it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Action, InFlight, LaneId, Partition};
+use crate::chance::Chance;
+use crate::delivery::{DeliveryKey, Message};
+use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
+use crate::lane::{self, Broken, Lane};
+use crate::ports::Tag;
+use crate::time::Now;
+
+/// A message that is not fanned out yet.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) tag: Tag,
+    pub(super) message: Arc<Message>,
+    pub(super) look_up: LookUp,
+}
+
+/// Whether it must be found out which deliveries of a message are settled already.
+#[derive(Debug)]
+pub(super) enum LookUp {
+    /// It was never here.
+    NotNeeded,
+    /// It may have been.
+    Needed,
+    /// These are settled.
+    Done(HashSet<WebhookId>),
+}
+
+/// Messages that one look-up covers at most.
+const LOOK_UP_BATCH: usize = 100;
+
+impl Partition {
+    pub(super) fn took(&mut self, tag: Tag, redelivered: bool, message: Arc<Message>, out: &mut Vec<Action>) {
+        self.bytes += message.body.len();
+        let project = self.projects.entry(message.project).or_default();
+        project.waiting += 1;
+        if project.webhooks.is_none() || project.covers < message.registry {
+            // Asked for now, so that it is there when its turn comes.
+            self.load(message.project, message.registry, out);
+        }
+        let look_up = if redelivered { LookUp::Needed } else { LookUp::NotNeeded };
+        self.inbox.push_back(Incoming { tag, message, look_up });
+    }
+
+    /// Asks for a project's registry, at least as new as `version`.
+    pub(super) fn load(&mut self, id: ProjectId, version: RegistryVersion, out: &mut Vec<Action>) {
+        let project = self.projects.entry(id).or_default();
+        project.wanted = project.wanted.max(version);
+        if project.loading.is_none() {
+            project.loading = Some(project.wanted);
+            out.push(Action::LoadRegistry { project: id });
+        }
+    }
+
+    /// Fans out what can be.
+    pub(super) fn drain_inbox(
+        &mut self,
+        now: Now,
+        chance: &mut dyn Chance,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Broken> {
+        loop {
+            let Some(first) = self.inbox.front() else { return Ok(()) };
+            if !self.is_covered(&first.message) {
+                return Ok(());
+            }
+            if matches!(first.look_up, LookUp::Needed) {
+                self.begin_look_up(out);
+                return Ok(());
+            }
+            if let Some(incoming) = self.inbox.pop_front() {
+                self.fan_out(now, incoming, chance, out)?;
+            }
+        }
+    }
+
+    fn is_covered(&self, message: &Message) -> bool {
+        self.projects
+            .get(&message.project)
+            .is_some_and(|project| project.webhooks.is_some() && project.covers >= message.registry)
+    }
+
+    fn begin_look_up(&mut self, out: &mut Vec<Action>) {
+        if self.looking_up.is_some() {
+            return;
+        }
+        let keys = self
+            .inbox
+            .iter()
+            .take(LOOK_UP_BATCH)
+            .take_while(|incoming| matches!(incoming.look_up, LookUp::Needed) && self.is_covered(&incoming.message))
+            .flat_map(|incoming| {
+                let event = incoming.message.id;
+                self.takers(&incoming.message).into_iter().map(move |webhook| DeliveryKey { event, webhook })
+            })
+            .collect();
+        self.look_ups += 1;
+        self.looking_up = Some(self.look_ups);
+        out.push(Action::LookUp { number: self.look_ups, keys });
+    }
+
+    pub(super) fn looked_up(&mut self, number: u64, settled: &[DeliveryKey]) {
+        if self.looking_up != Some(number) {
+            return;
+        }
+        self.looking_up = None;
+        let settled: HashSet<(EventId, WebhookId)> = settled.iter().map(|key| (key.event, key.webhook)).collect();
+        // The same ones that were asked for: nothing leaves the inbox's front, and no registry becomes less, while a
+        // look-up is in flight. A webhook that was loaded meanwhile is new, and has nothing settled.
+        let covered: Vec<bool> =
+            self.inbox.iter().take(LOOK_UP_BATCH).map(|incoming| self.is_covered(&incoming.message)).collect();
+        for (incoming, covered) in self.inbox.iter_mut().zip(covered) {
+            if !covered || !matches!(incoming.look_up, LookUp::Needed) {
+                break;
+            }
+            let event = incoming.message.id;
+            let done = settled.iter().filter(|(one, _)| *one == event).map(|(_, webhook)| *webhook).collect();
+            incoming.look_up = LookUp::Done(done);
+        }
+    }
+
+    /// The webhooks that an event is for.
+    fn takers(&self, message: &Message) -> Vec<WebhookId> {
+        self.projects
+            .get(&message.project)
+            .and_then(|project| project.webhooks.as_ref())
+            .into_iter()
+            .flatten()
+            .filter(|webhook| webhook.takes(&message.event_type, message.registry))
+            .map(|webhook| webhook.id)
+            .collect()
+    }
+
+    fn fan_out(
+        &mut self,
+        now: Now,
+        Incoming { tag, message, look_up }: Incoming,
+        chance: &mut dyn Chance,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Broken> {
+        if let Some(project) = self.projects.get_mut(&message.project) {
+            project.waiting = project.waiting.saturating_sub(1);
+        }
+        // A copy of an event that is still here joins it: both are acknowledged together.
+        if let Some(event) = self.events.get_mut(&message.id) {
+            self.bytes = self.bytes.saturating_sub(message.body.len());
+            event.tags.push(tag);
+            return Ok(());
+        }
+        self.next = Sequence(self.next.0 + 1);
+        let sequence = self.next;
+        let settled = match look_up {
+            LookUp::Done(settled) => settled,
+            LookUp::NotNeeded | LookUp::Needed => HashSet::new(),
+        };
+        let mut takers = self.takers(&message);
+        takers.retain(|webhook| !settled.contains(webhook));
+        if takers.is_empty() {
+            self.bytes = self.bytes.saturating_sub(message.body.len());
+            out.push(Action::Ack(vec![tag]));
+            return Ok(());
+        }
+        self.counts.fanned_out += takers.len() as u64;
+        let in_flight = InFlight { tags: vec![tag], remaining: takers.len(), bytes: message.body.len() };
+        self.events.insert(message.id, in_flight);
+        for webhook in takers {
+            let id = LaneId { project: message.project, webhook };
+            self.ensure_lane(id);
+            let arrival = lane::Arrival { sequence, message: Arc::clone(&message) };
+            self.step_lane(now, id, lane::Input::Deliver(arrival), chance, out)?;
+        }
+        Ok(())
+    }
+
+    fn ensure_lane(&mut self, id: LaneId) {
+        let settings = Arc::clone(&self.settings.lane);
+        let Some(project) = self.projects.get_mut(&id.project) else { return };
+        if !project.lanes.contains_key(&id.webhook) {
+            let lane = Lane::new(id.webhook, project.status(id.webhook), settings);
+            project.lanes.insert(id.webhook, super::project::LaneEntry { lane, scheduled: None });
+            self.lanes += 1;
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The partition: numbers the events of its projects, fans them out into lanes, and says when each is settled. A state
+//! machine without IO, driven by whoever holds the partition's lease.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `messages` | what it is told, and what it asks for |
+//! | `project` | what it knows of one project: its registry and its lanes |
+//! | `inbox` | from the queue to the lanes: registry, look-up, number, fan-out |
+//! | `step` | inputs, timers, settlement |
+//! | `pressure` | holding the largest lanes when the window or memory is nearly used up |
+
+mod inbox;
+mod messages;
+mod pressure;
+mod project;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+pub use messages::{Action, Counts, Input, LaneId};
+
+use crate::ids::{EventId, ProjectId, Sequence};
+use crate::lane::LaneSettings;
+use crate::ports::{Lease, Tag, Takeover};
+use crate::time::Mono;
+use inbox::Incoming;
+use project::Project;
+
+/// The numbers of every partition of a deployment.
+#[derive(Clone, Debug)]
+pub struct PartitionSettings {
+    /// Those of its lanes.
+    pub lane: Arc<LaneSettings>,
+    /// Messages that may be unacknowledged: the queue's prefetch.
+    pub window: usize,
+    /// Lanes that are kept before idle ones are looked for.
+    pub lanes: usize,
+}
+
+impl Default for PartitionSettings {
+    fn default() -> Self {
+        Self { lane: Arc::default(), window: 300, lanes: 1_024 }
+    }
+}
+
+/// An event whose deliveries are not all settled.
+#[derive(Debug)]
+struct InFlight {
+    /// Its message, and any copies of it that came meanwhile.
+    tags: Vec<Tag>,
+    /// Deliveries that are not settled.
+    remaining: usize,
+    /// The size of its body.
+    bytes: usize,
+}
+
+/// One ownership of one partition.
+#[derive(Debug)]
+pub struct Partition {
+    settings: PartitionSettings,
+    next: Sequence,
+    inbox: VecDeque<Incoming>,
+    /// A look-up is in flight, under this number.
+    looking_up: Option<u64>,
+    look_ups: u64,
+    events: HashMap<EventId, InFlight>,
+    projects: HashMap<ProjectId, Project>,
+    lanes: usize,
+    sweep_lanes_at: usize,
+    timers: BTreeSet<(Mono, LaneId)>,
+    relieved_at: Option<Mono>,
+    bytes: usize,
+    counts: Counts,
+}
+
+impl Partition {
+    /// The partition as its new owner finds it. The actions load what its resting lanes need.
+    pub fn new(lease: &Lease, takeover: &Takeover, settings: PartitionSettings, out: &mut Vec<Action>) -> Self {
+        let mut partition = Self {
+            // Greater than every number given under an earlier epoch, and than every one stored.
+            next: Sequence(lease.epoch.0.max(takeover.highest.0)),
+            sweep_lanes_at: settings.lanes,
+            settings,
+            inbox: VecDeque::new(),
+            looking_up: None,
+            look_ups: 0,
+            events: HashMap::new(),
+            projects: HashMap::new(),
+            lanes: 0,
+            timers: BTreeSet::new(),
+            relieved_at: None,
+            bytes: 0,
+            counts: Counts::default(),
+        };
+        for lane in &takeover.lanes {
+            partition.counts.recovered += lane.backlog + lane.set_aside;
+            partition.projects.entry(lane.project).or_default().resting.push(*lane);
+        }
+        let projects: BTreeSet<ProjectId> = takeover.lanes.iter().map(|lane| lane.project).collect();
+        for project in projects {
+            partition.load(project, crate::ids::RegistryVersion(0), out);
+        }
+        partition
+    }
+
+    /// Messages that are not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.inbox.len() + self.events.values().map(|event| event.tags.len()).sum::<usize>()
+    }
+
+    /// Bytes of the bodies of messages that are not acknowledged.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where its deliveries are.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// When it wants an [`Input::Wake`].
+    pub fn deadline(&self) -> Option<Mono> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// How many lanes are in memory.
+    pub fn lanes(&self) -> usize {
+        self.lanes
+    }
+}

@@ -1,0 +1,235 @@
+//! What a partition does to the world: each a future that ends in a [`Done`], tried again until it works or the
+//! ownership ends (which drops it).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spectrum_webhook_core::attempt::AttemptRecord;
+use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
+use spectrum_webhook_core::ids::{EventId, ProjectId, Sequence};
+use spectrum_webhook_core::lane::{AttemptId, Attempted, Class, Ticket};
+use spectrum_webhook_core::partition::LaneId;
+use spectrum_webhook_core::ports::{Acks, Committed, Lease, Mark, PortError, Tag, Unreadable};
+use spectrum_webhook_core::retry::{Policy, Schedule};
+use spectrum_webhook_core::time::Mono;
+use spectrum_webhook_core::webhook::Registry;
+
+use super::outbox::LaneWrite;
+use super::targets::Cell;
+use crate::Shared;
+use crate::holding::Holding;
+use crate::post::AttemptRequest;
+
+/// Bytes of bodies that one read of a backlog brings, but for its first row.
+const READ_BYTES: usize = 1 << 20;
+
+/// What came of a future.
+pub(crate) enum Done {
+    Registry { project: ProjectId, registry: Registry },
+    LookedUp { number: u64, settled: Vec<DeliveryKey> },
+    Attempted { lane: LaneId, attempt: AttemptId, result: Attempted },
+    Read { lane: LaneId, ticket: Ticket, rows: Vec<HeldDelivery>, more: bool },
+    Written { writes: Vec<LaneWrite>, committed: Committed },
+    Settled,
+    Renewed(bool),
+    Confirmed,
+    Quarantined(Tag),
+    /// The ownership cannot go on.
+    Lost(PortError),
+}
+
+/// What the futures of one ownership share.
+pub(crate) struct Io {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) lease: Lease,
+    pub(crate) holding: Arc<Holding>,
+}
+
+impl Io {
+    pub(crate) async fn load_registry(self: Arc<Self>, project: ProjectId) -> Done {
+        // A start with many resting lanes asks for many at once.
+        let _slot = self.shared.reads.acquire().await;
+        match self.persist("load a registry", || self.shared.ports.store.registry(project)).await {
+            Ok(registry) => Done::Registry { project, registry },
+            Err(error) => Done::Lost(error),
+        }
+    }
+
+    pub(crate) async fn look_up(self: Arc<Self>, number: u64, keys: Vec<DeliveryKey>) -> Done {
+        let ports = &self.shared.ports;
+        let found = async {
+            let mut settled = self.persist("look up marks", || ports.lock.look_up(&self.lease, &keys)).await?;
+            settled.extend(self.persist("look up rows", || ports.store.find(&keys)).await?);
+            Ok(settled)
+        };
+        match found.await {
+            Ok(settled) => Done::LookedUp { number, settled },
+            Err(error) => Done::Lost(error),
+        }
+    }
+
+    pub(crate) async fn read(self: Arc<Self>, lane: LaneId, ticket: Ticket, rows: u32) -> Done {
+        let _slot = self.shared.reads.acquire().await;
+        let read = || self.shared.ports.store.read_backlog(lane.webhook, rows, READ_BYTES);
+        match self.persist("read a backlog", read).await {
+            Ok(backlog) => Done::Read { lane, ticket, rows: backlog.deliveries, more: backlog.more },
+            Err(error) => Done::Lost(error),
+        }
+    }
+
+    pub(crate) async fn write(self: Arc<Self>, writes: Vec<LaneWrite>) -> Done {
+        let changes: Vec<_> = writes.iter().flat_map(|write| write.changes.iter().cloned()).collect();
+        let commit = || self.shared.ports.store.commit(&self.lease, &changes);
+        match self.persist("commit", commit).await {
+            Ok(committed) => {
+                for (project, version) in &committed.disabled {
+                    let announced = self
+                        .shared
+                        .ports
+                        .announcements
+                        .end_change(self.lease.partition, *project, *version)
+                        .await;
+                    if let Err(error) = announced {
+                        tracing::warn!(%project, %error, "a disabled webhook could not be announced");
+                    }
+                }
+                Done::Written { writes, committed }
+            }
+            Err(error) => Done::Lost(error),
+        }
+    }
+
+    pub(crate) async fn settle(self: Arc<Self>, acks: Arc<dyn Acks>, marks: Vec<Mark>, tags: Vec<Tag>) -> Done {
+        if !marks.is_empty()
+            && let Err(error) = self.shared.ports.lock.settle(&self.lease, &marks).await
+        {
+            // Without its mark a delivery is at worst made twice.
+            tracing::warn!(partition = %self.lease.partition, %error, "settled deliveries could not be marked");
+        }
+        if tags.is_empty() {
+            return Done::Settled;
+        }
+        match acks.ack(&tags).await {
+            Ok(()) => Done::Settled,
+            Err(error) => Done::Lost(error),
+        }
+    }
+
+    pub(crate) async fn renew(self: Arc<Self>) -> Done {
+        let sent: Mono = self.shared.clock.mono();
+        match self.shared.ports.lock.renew(&self.lease).await {
+            Ok(true) => {
+                self.holding.renewed(sent);
+                Done::Renewed(true)
+            }
+            Ok(false) => Done::Renewed(false),
+            Err(error) => {
+                tracing::warn!(partition = %self.lease.partition, %error, "a lease could not be renewed");
+                Done::Renewed(true)
+            }
+        }
+    }
+
+    pub(crate) async fn quarantine(self: Arc<Self>, tag: Tag, unreadable: Box<Unreadable>) -> Done {
+        let at = self.shared.clock.now().wall;
+        let keep = || self.shared.ports.store.quarantine(&self.lease, &unreadable, at);
+        match self.persist("quarantine a message", keep).await {
+            Ok(()) => Done::Quarantined(tag),
+            Err(error) => Done::Lost(error),
+        }
+    }
+
+    /// Tries until it works; ends with an error that no repetition mends.
+    async fn persist<T, F>(&self, what: &'static str, mut operation: impl FnMut() -> F) -> Result<T, PortError>
+    where
+        F: Future<Output = Result<T, PortError>>,
+    {
+        let schedule = Schedule::new(&STORE_RETRIES);
+        let mut failed = 0_u32;
+        loop {
+            match operation().await {
+                Ok(value) => return Ok(value),
+                Err(error) if error.is_retriable() => {
+                    failed = failed.saturating_add(1);
+                    if failed.is_power_of_two() {
+                        tracing::warn!(partition = %self.lease.partition, failed, %error, what, "trying again");
+                    }
+                    let wait = schedule.wait(failed, None, &mut self.shared.chance());
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+const STORE_RETRIES: Policy =
+    Policy { initial: Duration::from_millis(50), factor: 2.0, cap: Duration::from_secs(5), attempts: u32::MAX };
+
+/// One attempt that a lane asked for.
+pub(crate) struct Attempt {
+    pub(crate) lane: LaneId,
+    pub(crate) attempt: AttemptId,
+    pub(crate) number: u32,
+    pub(crate) event: EventId,
+    pub(crate) sequence: Sequence,
+    pub(crate) class: Class,
+    pub(crate) message: Option<Arc<Message>>,
+    pub(crate) cell: Option<Cell>,
+}
+
+impl Io {
+    pub(crate) async fn attempt(self: Arc<Self>, wanted: Attempt) -> Done {
+        let (lane, attempt) = (wanted.lane, wanted.attempt);
+        let result = match self.try_attempt(wanted).await {
+            Some(ended) => Attempted::Ended(ended),
+            None => Attempted::NotStarted,
+        };
+        Done::Attempted { lane, attempt, result }
+    }
+
+    async fn try_attempt(&self, wanted: Attempt) -> Option<spectrum_webhook_core::attempt::Ended> {
+        let shared = &self.shared;
+        let webhook = wanted.lane.webhook;
+        let permit = shared.gate.enter(webhook, wanted.class).await;
+        let message = match wanted.message {
+            Some(message) => message,
+            None => {
+                let backlog = shared.ports.store.read_backlog(webhook, 1, READ_BYTES).await.ok()?;
+                // Another row is first for as long as the removal of a delivered one is on its way.
+                Arc::new(backlog.deliveries.into_iter().next().filter(|row| row.message.id == wanted.event)?.message)
+            }
+        };
+        // Last, with nothing awaited in between: does the lease still stand, and does the webhook still want it?
+        if !self.holding.is_good() {
+            return None;
+        }
+        let target = wanted.cell?.read().clone()?;
+        let now = shared.clock.now().wall;
+        let request = AttemptRequest {
+            endpoint: &target.endpoint,
+            event: wanted.event,
+            event_type: &message.event_type,
+            sequence: wanted.sequence,
+            number: wanted.number,
+            keys: &target.keys,
+            body: message.body.clone(),
+        };
+        let posted = permit.run(shared.poster.attempt(request, now)).await;
+        shared.recorder.record(AttemptRecord {
+            key: DeliveryKey { event: wanted.event, webhook },
+            project: wanted.lane.project,
+            event_type: message.event_type.clone(),
+            sequence: wanted.sequence,
+            number: wanted.number,
+            started_at: now,
+            connect_ms: posted.connect_ms,
+            first_byte_ms: posted.first_byte_ms,
+            total_ms: posted.total_ms,
+            ended: posted.ended,
+            address: posted.address,
+            snippet: posted.snippet,
+        });
+        Some(posted.ended)
+    }
+}
