@@ -1,1 +1,32 @@
-//! stub
+//! The SQL backends: the store and the directory, and, for the embedded mode, the queue, the sequence lock, admission
+//! and announcements in one SQLite file.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | [`Database`] (`database`) | the file: opening, migrations, the grouped writer, the readers |
+//! | [`MasterKey`] (`secrets`) | the key, and the cipher that signing secrets rest under |
+//! | [`FolderLock`] (`folder_lock`) | one process for each data folder |
+//! | [`SqlStore`] (`store`, `directory`) | the ports `Store` and `Directory` |
+//! | [`Embedded`] (`embedded`) | the other ports, over memory and the same file |
+//! | `sql`, `error` | statements and their values; what a failure means |
+//!
+//! The SQL of `store` and `directory` is what SQLite and PostgreSQL have in common. Only `embedded` and
+//! `database::sqlite` may use what SQLite alone has.
+
+mod database;
+mod directory;
+mod embedded;
+mod error;
+mod folder_lock;
+mod secrets;
+mod sql;
+mod store;
+
+pub use database::{Database, FILE_NAME, Options};
+pub use embedded::{
+    Embedded, EmbeddedAdmission, EmbeddedAnnouncements, EmbeddedLock, EmbeddedQueue,
+};
+pub use error::OpenError;
+pub use folder_lock::FolderLock;
+pub use secrets::MasterKey;
+pub use store::SqlStore;

@@ -1,1 +1,4 @@
 //! stub
+
+pub mod conformance;
+pub mod process;

@@ -1,0 +1,169 @@
+//! The SQLite file: opening it, one writer that groups what is written, and a few readers.
+
+mod migrate;
+mod readers;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use spectrum_webhook_core::ports::PortError;
+
+use crate::error::{Fault, OpenError};
+use crate::folder_lock::create_folder;
+use crate::secrets::{Cipher, MasterKey};
+use crate::sql::{Columns as _, Conn, run};
+use readers::Readers;
+use writer::Writer;
+
+pub(crate) use writer::{Delete, Insert};
+
+/// The name of the database file in the data folder.
+pub const FILE_NAME: &str = "spectrum-webhook.db";
+
+/// How a database is opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// The data folder; it is made where there is none.
+    pub dir: PathBuf,
+    /// Leaves it to the system when writes reach the disk: a power cut can then lose what was confirmed. For
+    /// simulations only.
+    pub synchronous_off: bool,
+    /// Connections that read, at least 1; each is opened when it is first needed.
+    pub readers: u32,
+}
+
+impl Options {
+    /// The defaults: durable, and 4 readers.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), synchronous_off: false, readers: 4 }
+    }
+}
+
+/// An open database. Clones share it. [`Database::close`] ends it in order; when the last clone is dropped instead,
+/// what has not been answered may be lost.
+#[derive(Clone)]
+pub struct Database {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    writer: Writer,
+    readers: Readers,
+    cipher: Cipher,
+}
+
+impl Database {
+    /// Opens the database of a data folder, makes it where there is none, and applies what migrations it misses.
+    /// Other processes may have it open too.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: each says what to do.
+    pub async fn open(options: Options, key: MasterKey) -> Result<Self, OpenError> {
+        create_folder(&options.dir)?;
+        let failed = |source| OpenError::Folder { dir: options.dir.clone(), source };
+        let dir = std::path::absolute(&options.dir).map_err(failed)?;
+        let path = dir.join(FILE_NAME);
+        let place = sqlite::Place::new(&path, options.synchronous_off)?;
+        let cipher = Cipher::new(&key);
+        let opening = |fault: Fault| fault.opening(path.clone());
+
+        let mut conn = place.connect_writer().await.map_err(opening)?;
+        if let Err(error) = prepare(&mut conn, &cipher, &path).await {
+            // Nothing is held open behind an error.
+            let _ = sqlx::Connection::close(conn).await;
+            return Err(error);
+        }
+        let shared = Shared { writer: Writer::start(conn), readers: Readers::new(place, options.readers), cipher };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Finishes what was begun, moves the log into the file, and closes it. Everything fails as unavailable from
+    /// then on.
+    ///
+    /// # Errors
+    /// When the log could not be moved: nothing is lost, the next opening does it.
+    pub async fn close(&self) -> Result<(), PortError> {
+        self.shared.readers.close().await;
+        self.shared.writer.close().await.map_err(|fault| fault.at("database", "close"))
+    }
+
+    /// Ends as a crash would: what waits is not written, and nothing is tidied. Returns when the file is let go.
+    pub async fn abandon(&self) {
+        self.shared.readers.close().await;
+        self.shared.writer.abandon().await;
+    }
+
+    /// Runs `work` in a transaction of the writer, perhaps together with other writes, and answers after the commit.
+    /// When it fails, nothing of it is written and the others go on.
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static,
+    {
+        self.shared.writer.write(work, true).await
+    }
+
+    /// The same for work that fails only when the database does, so that it needs no fence of its own.
+    pub(crate) async fn write_plainly<T, F>(&self, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static,
+    {
+        self.shared.writer.write(work, false).await
+    }
+
+    /// Puts a message into the embedded queue. The answer comes through it, after the commit.
+    pub(crate) async fn insert(&self, insert: Insert) -> Result<(), Fault> {
+        self.shared.writer.submit(writer::Request::Insert(insert)).await
+    }
+
+    /// Takes messages off the embedded queue. The answer comes through it, after the commit.
+    pub(crate) async fn delete(&self, delete: Delete) -> Result<(), Fault> {
+        self.shared.writer.submit(writer::Request::Delete(delete)).await
+    }
+
+    /// Whether writes work now.
+    pub(crate) async fn check(&self) -> Result<(), Fault> {
+        self.shared.writer.check().await
+    }
+
+    /// Runs `work` on a connection that only reads; it sees all that was answered before.
+    pub(crate) async fn read<T>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Fault>> + Send,
+    ) -> Result<T, Fault> {
+        self.shared.readers.read(work).await
+    }
+
+    pub(crate) fn cipher(&self) -> &Cipher {
+        &self.shared.cipher
+    }
+}
+
+async fn prepare(conn: &mut Conn, cipher: &Cipher, path: &Path) -> Result<(), OpenError> {
+    migrate::migrate(conn, path).await?;
+    let opening = |fault: Fault| fault.opening(path.to_owned());
+    if check_key(conn, cipher).await.map_err(opening)? { Ok(()) } else { Err(OpenError::WrongKey { path: path.to_owned() }) }
+}
+
+/// Whether the key is the one of the first opening.
+async fn check_key(conn: &mut Conn, cipher: &Cipher) -> Result<bool, Fault> {
+    const NAME: &str = "key_check";
+    const READ: &str = "SELECT value FROM settings WHERE name = $1";
+    let mut found = sqlx::query(READ).bind(NAME).fetch_optional(&mut *conn).await?;
+    if found.is_none() {
+        let sealed = hex::encode(cipher.seal(NAME.as_bytes(), NAME.as_bytes())?);
+        // Of two processes at their first start, one is the first.
+        let add = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+        run(conn, sqlx::query(add).bind(NAME).bind(sealed)).await?;
+        found = sqlx::query(READ).bind(NAME).fetch_optional(&mut *conn).await?;
+    }
+    let stored = found.map(|row| row.text(0)).transpose()?.unwrap_or_default();
+    let stored = hex::decode(stored).map_err(|_| Fault::Corrupt("the key check".to_owned()))?;
+    Ok(cipher.open(NAME.as_bytes(), &stored).is_some())
+}

@@ -1,0 +1,78 @@
+//! What only SQLite needs: where the file is, and how a connection is set up.
+
+use std::path::Path;
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use crate::error::{Fault, OpenError};
+use crate::sql::Conn;
+
+/// The write-ahead log may grow to 16 MiB (4,000 pages) before it is moved into the file: the pages of a queue change
+/// many times meanwhile and are moved once. Foreign keys are on and a locked file is waited for for 5 s by default.
+const WRITER: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA busy_timeout = 5000;
+    PRAGMA wal_autocheckpoint = 4000;
+    PRAGMA journal_size_limit = 67108864;
+    PRAGMA cache_size = -16000;
+    PRAGMA temp_store = MEMORY;
+";
+const READER: &str = "
+    PRAGMA busy_timeout = 5000;
+    PRAGMA query_only = ON;
+";
+
+/// A database file.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    options: AnyConnectOptions,
+    synchronous_off: bool,
+}
+
+impl Place {
+    pub(super) fn new(path: &Path, synchronous_off: bool) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let unusable = || OpenError::Folder {
+            dir: path.to_owned(),
+            source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
+        };
+        path.to_str().ok_or_else(unusable)?;
+        // Whatever a path may hold that means something in a URL is escaped.
+        let file = url::Url::from_file_path(path).map_err(|()| unusable())?;
+        let options: AnyConnectOptions =
+            format!("sqlite://{}?mode=rwc", file.path()).parse().map_err(|_| unusable())?;
+        Ok(Self { options: options.disable_statement_logging(), synchronous_off })
+    }
+
+    /// The connection that writes.
+    pub(super) async fn connect_writer(&self) -> Result<Conn, Fault> {
+        let mut conn = self.connect(WRITER).await?;
+        if self.synchronous_off {
+            sqlx::raw_sql("PRAGMA synchronous = OFF").execute(&mut conn).await?;
+        }
+        Ok(conn)
+    }
+
+    /// A connection that reads.
+    pub(super) async fn connect_reader(&self) -> Result<Conn, Fault> {
+        self.connect(READER).await
+    }
+
+    async fn connect(&self, pragmas: &'static str) -> Result<Conn, Fault> {
+        let mut conn = self.options.connect().await?;
+        if let Err(error) = sqlx::raw_sql(pragmas).execute(&mut conn).await {
+            let _ = conn.close().await;
+            return Err(error.into());
+        }
+        Ok(conn)
+    }
+}
+
+/// Moves the write-ahead log into the file and empties it, if no reader is in the way.
+pub(super) async fn checkpoint(conn: &mut Conn) -> Result<(), Fault> {
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+use super::*;
+use crate::sql::run_plain;
+
+async fn open() -> (Database, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = Options { synchronous_off: true, ..Options::new(dir.path()) };
+    (Database::open(options, MasterKey::from_bytes([1; 32])).await.expect("open"), dir)
+}
+
+async fn write(database: &Database, bytes: usize) -> Result<u64, Fault> {
+    let sql = "INSERT INTO quarantine (id, partition_id, bytes, detail, quarantined_at) \
+               VALUES ('x', 0, zeroblob($1), '', 0) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes";
+    let bytes = i64::try_from(bytes).expect("a length");
+    database.write_plainly(move |conn| Box::pin(run(conn, sqlx::query(sql).bind(bytes)))).await
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_and_over_when_there_is_room_again() {
+    let (database, _dir) = open().await;
+    write(&database, 10_000).await.expect("room");
+    database.write_plainly(|conn| Box::pin(run_plain(conn, "PRAGMA max_page_count = 200"))).await.expect("limit");
+    for _ in 0..3 {
+        let fault = write(&database, 5_000_000).await.expect_err("no room");
+        let message = fault.clone().at("store", "commit").to_string();
+        assert!(message.contains("the disk is full"), "{message}");
+        assert!(fault.at("store", "commit").is_retriable());
+    }
+    write(&database, 10_000).await.expect("what fits is written");
+    let _ = write(&database, 5_000_000).await.expect_err("no room");
+    database.check().await.expect("a small write still works");
+    database.write_plainly(|conn| Box::pin(run_plain(conn, "PRAGMA max_page_count = 100000"))).await.expect("limit");
+    write(&database, 5_000_000).await.expect("room again");
+    database.close().await.expect("close");
+}
+
+#[tokio::test]
+async fn what_fails_alone_fails_alone_also_when_the_disk_is_full() {
+    let (database, _dir) = open().await;
+    database.write_plainly(|conn| Box::pin(run_plain(conn, "PRAGMA max_page_count = 200"))).await.expect("limit");
+    let big = "INSERT INTO settings (name, value) VALUES ('big', hex(zeroblob(3000000)))";
+    let (big, small) = tokio::join!(
+        database.write(move |conn| Box::pin(run_plain(conn, big))),
+        database.write(|conn| Box::pin(run_plain(conn, "INSERT INTO settings (name, value) VALUES ('small', '1')"))),
+    );
+    big.expect_err("no room");
+    // SQLite may have rolled back both: then both have failed, and nothing is left half-written.
+    let count = "SELECT count(*) FROM settings WHERE name IN ('big', 'small')";
+    let found = database
+        .read(move |conn| Box::pin(async move { sqlx::query(count).fetch_one(conn).await?.int(0) }))
+        .await
+        .expect("read");
+    assert_eq!(found, i64::from(small.is_ok()));
+}
+
+#[tokio::test]
+async fn a_read_that_is_cancelled_leaves_the_readers_usable() {
+    let (database, _dir) = open().await;
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+    for _ in 0..10 {
+        let read = database.read(move |conn| {
+            Box::pin(async move {
+                use futures::TryStreamExt as _;
+                let mut rows = sqlx::query(endless).fetch(conn);
+                while rows.try_next().await?.is_some() {
+                    tokio::task::yield_now().await;
+                }
+                Ok(())
+            })
+        });
+        tokio::select! {
+            _ = read => panic!("it has no end"),
+            () = async { for _ in 0..20 { tokio::task::yield_now().await } } => {}
+        }
+    }
+    let one = database.read(|conn| Box::pin(async { sqlx::query("SELECT 1").fetch_one(conn).await?.int(0) })).await;
+    assert_eq!(one.expect("read"), 1);
+    database.close().await.expect("close");
+}
+
+#[tokio::test]
+async fn a_reader_cannot_write() {
+    let (database, _dir) = open().await;
+    let delete = database.read(|conn| Box::pin(run_plain(conn, "DELETE FROM settings"))).await;
+    delete.expect_err("read only");
+}

@@ -1,0 +1,207 @@
+//! Admission of the embedded mode. What is pending is in memory; what is durable has a record beside its event, written
+//! in the same transaction, so that the two can never disagree.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersion};
+use spectrum_webhook_core::ports::{Admission, Admitted, IdempotencyKey, PortError, Verdict};
+use spectrum_webhook_core::time::Millis;
+use tokio::sync::watch;
+
+use crate::database::Database;
+use crate::error::Fault;
+use crate::sql::{Columns as _, Conn};
+
+const PORT: &str = "admission";
+/// How long a repeat waits for the outcome of the post before it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After this many milliseconds a pending post counts as gone: its client hung up, say. The next one publishes again
+/// under its id.
+const PENDING: i64 = 30_000;
+/// Outcomes that are not known are kept so long: by then the queue has written the event, or never will.
+const UNKNOWN: i64 = 120_000;
+/// Entries beyond which old ones are looked for.
+const CROWDED: usize = 4_096;
+
+/// Admission over memory and the SQLite file.
+pub struct EmbeddedAdmission {
+    database: Database,
+    entries: Mutex<Entries>,
+    /// Rises when an outcome is known.
+    outcomes: watch::Sender<u64>,
+}
+
+type Key = (ProjectId, [u8; 32]);
+
+#[derive(Default)]
+struct Entries {
+    posts: HashMap<Key, Post>,
+    /// At how many entries old ones are looked for next, so that the search stays rare.
+    sweep_at: usize,
+}
+
+/// A post whose outcome is not known to be durable.
+#[derive(Clone, Copy)]
+struct Post {
+    id: EventId,
+    body: [u8; 32],
+    since: Millis,
+    /// It is being published; otherwise that failed, or was given up.
+    pending: bool,
+}
+
+impl Post {
+    fn is_pending(&self, now: Millis) -> bool {
+        self.pending && now.0.saturating_sub(self.since.0) < PENDING
+    }
+
+    fn is_old(&self, now: Millis) -> bool {
+        now.0.saturating_sub(self.since.0) >= UNKNOWN
+    }
+}
+
+/// What memory says of a post.
+enum Found {
+    /// The same one is being published.
+    Pending,
+    /// An earlier one may have been published.
+    Unknown(EventId),
+    Nothing,
+    Mismatch,
+}
+
+impl EmbeddedAdmission {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database, entries: Mutex::default(), outcomes: watch::Sender::new(0) }
+    }
+
+    fn look(&self, key: &Key, body: &[u8; 32], now: Millis) -> Found {
+        match self.entries.lock().posts.get(key) {
+            Some(post) if post.is_old(now) => Found::Nothing,
+            Some(post) if post.body != *body => Found::Mismatch,
+            Some(post) if post.is_pending(now) => Found::Pending,
+            Some(post) => Found::Unknown(post.id),
+            None => Found::Nothing,
+        }
+    }
+
+    /// Notes the post as pending, unless another one has become so meanwhile.
+    fn note(&self, key: Key, post: Post, now: Millis) -> bool {
+        let mut entries = self.entries.lock();
+        if entries.posts.get(&key).is_some_and(|other| other.is_pending(now)) {
+            return false;
+        }
+        entries.posts.insert(key, post);
+        if entries.posts.len() >= entries.sweep_at.max(CROWDED) {
+            entries.posts.retain(|_, post| !post.is_old(now));
+            entries.sweep_at = entries.posts.len() * 2;
+        }
+        true
+    }
+}
+
+#[async_trait]
+impl Admission for EmbeddedAdmission {
+    async fn begin(
+        &self,
+        _partition: PartitionId,
+        project: ProjectId,
+        proposed: EventId,
+        key: Option<&IdempotencyKey>,
+        now: Millis,
+    ) -> Result<Admitted, PortError> {
+        let failed = |fault: Fault| fault.at(PORT, "begin");
+        let Some(key) = key else {
+            let read = self.database.read(move |conn| Box::pin(registry(conn, project))).await;
+            let verdict = Verdict::Publish { id: proposed, again: false };
+            return Ok(Admitted { verdict, registry: read.map_err(failed)? });
+        };
+        let place = (project, key.key);
+        let mut outcomes = self.outcomes.subscribe();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            outcomes.borrow_and_update();
+            let found = self.look(&place, &key.body, now);
+            if matches!(found, Found::Pending) {
+                let changed = tokio::time::timeout_at(deadline, outcomes.changed()).await;
+                changed.map_err(|_| failed(Fault::unavailable("the same event is still being published")))?.ok();
+                continue;
+            }
+            let digest = key.key;
+            let read = self.database.read(move |conn| Box::pin(look_up(conn, project, digest, now))).await;
+            let (registry, record) = read.map_err(failed)?;
+            let verdict = match (record, found) {
+                (Some((_, body)), _) if body != key.body => Verdict::Mismatch,
+                (Some((id, _)), _) => Verdict::Duplicate(id),
+                (None, Found::Mismatch) => Verdict::Mismatch,
+                (None, Found::Unknown(id)) => Verdict::Publish { id, again: true },
+                (None, _) => Verdict::Publish { id: proposed, again: false },
+            };
+            if let Verdict::Publish { id, .. } = verdict
+                && !self.note(place, Post { id, body: key.body, since: now, pending: true }, now)
+            {
+                continue;
+            }
+            return Ok(Admitted { verdict, registry });
+        }
+    }
+
+    async fn end(
+        &self,
+        _partition: PartitionId,
+        project: ProjectId,
+        id: EventId,
+        key: &IdempotencyKey,
+        durable: bool,
+    ) -> Result<(), PortError> {
+        {
+            let mut entries = self.entries.lock();
+            let place = (project, key.key);
+            if let Some(post) = entries.posts.get_mut(&place)
+                && post.id == id
+            {
+                // Its record is there by now when it is durable; when that is not known, the id is kept.
+                post.pending = false;
+                if durable {
+                    entries.posts.remove(&place);
+                }
+            }
+        }
+        self.outcomes.send_modify(|outcomes| *outcomes += 1);
+        Ok(())
+    }
+}
+
+async fn registry(conn: &mut Conn, project: ProjectId) -> Result<Option<RegistryVersion>, Fault> {
+    let sql = "SELECT registry FROM projects WHERE id = $1 AND deleted_at IS NULL";
+    let row = sqlx::query(sql).bind(project.to_string()).fetch_optional(conn).await?;
+    row.map(|row| row.int(0).map(RegistryVersion)).transpose()
+}
+
+/// A durable post: its event, and the digest of its body.
+type Record = (EventId, [u8; 32]);
+
+/// The project's version and the record of a key that has not expired, in one statement.
+async fn look_up(
+    conn: &mut Conn,
+    project: ProjectId,
+    key: [u8; 32],
+    now: Millis,
+) -> Result<(Option<RegistryVersion>, Option<Record>), Fault> {
+    let sql = "SELECT (SELECT registry FROM projects WHERE id = $1 AND deleted_at IS NULL), i.event, i.body \
+               FROM (SELECT 1) AS one LEFT JOIN idempotency i \
+               ON i.project = $1 AND i.key = $2 AND i.expires_at > $3";
+    let row = sqlx::query(sql).bind(project.to_string()).bind(&key[..]).bind(now.0).fetch_one(conn).await?;
+    let registry = row.maybe_int(0)?.map(RegistryVersion);
+    let record = match row.maybe_blob(2)? {
+        Some(body) => {
+            let body = body.try_into().map_err(|_| Fault::Corrupt("an idempotency record".to_owned()))?;
+            Some((EventId(row.uuid(1)?), body))
+        }
+        None => None,
+    };
+    Ok((registry, record))
+}

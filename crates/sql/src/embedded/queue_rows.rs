@@ -1,0 +1,162 @@
+//! The rows of the embedded queue. One writer commits them in the order of their positions, so that a reader who has
+//! seen a position has seen all before it.
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use spectrum_webhook_core::delivery::Message;
+use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersion};
+use spectrum_webhook_core::ports::{IdempotencyKey, Unreadable};
+use spectrum_webhook_core::time::Millis;
+use sqlx::any::AnyRow;
+use sqlx::{Row as _, ValueRef as _};
+
+use crate::database::Insert;
+use crate::error::Fault;
+use crate::sql::{Columns as _, Conn, run, run_rows};
+
+/// Appends messages, and the idempotency records that came with them.
+pub(crate) async fn insert(conn: &mut Conn, inserts: &[Insert]) -> Result<(), Fault> {
+    if inserts.is_empty() {
+        return Ok(());
+    }
+    let head = "INSERT INTO queue (partition_id, event, project, event_type, accepted_at, registry, traceparent, \
+                again, body) VALUES ";
+    run_rows(conn, (head, 9, ""), inserts, |statement, insert| {
+        let message = &insert.publication.message;
+        statement
+            .bind(i64::from(insert.partition.0))
+            .bind(message.id.to_string())
+            .bind(message.project.to_string())
+            .bind(message.event_type.as_str())
+            .bind(message.accepted_at.0)
+            .bind(message.registry.0)
+            .bind(message.traceparent.as_deref())
+            .bind(i64::from(insert.publication.again))
+            .bind(&message.body[..])
+    })
+    .await?;
+    let records: Vec<(&Message, &IdempotencyKey)> = inserts
+        .iter()
+        .filter_map(|insert| insert.publication.idempotency.as_ref().map(|key| (&insert.publication.message, key)))
+        .collect();
+    let head = "INSERT INTO idempotency (project, key, event, body, expires_at) VALUES ";
+    // An older record of the key has expired, or is this event's own.
+    let tail = " ON CONFLICT (project, key) DO UPDATE SET event = excluded.event, body = excluded.body, \
+                expires_at = excluded.expires_at";
+    run_rows(conn, (head, 5, tail), &records, |statement, (message, key)| {
+        statement
+            .bind(message.project.to_string())
+            .bind(&key.key[..])
+            .bind(message.id.to_string())
+            .bind(&key.body[..])
+            .bind(key.expires_at.0)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Takes messages off the queue, and their marks with them.
+pub(crate) async fn delete(conn: &mut Conn, positions: impl Iterator<Item = &i64>) -> Result<(), Fault> {
+    let positions: Vec<i64> = positions.copied().collect();
+    if positions.is_empty() {
+        return Ok(());
+    }
+    let list = serde_json::json!(positions).to_string();
+    let marks = "DELETE FROM done WHERE event IN \
+                 (SELECT event FROM queue WHERE position IN (SELECT value FROM json_each($1)))";
+    run(conn, sqlx::query(marks).bind(list.as_str())).await?;
+    let rows = "DELETE FROM queue WHERE position IN (SELECT value FROM json_each($1))";
+    run(conn, sqlx::query(rows).bind(list)).await?;
+    Ok(())
+}
+
+/// The newest position that was ever given.
+pub(super) async fn newest(conn: &mut Conn) -> Result<i64, Fault> {
+    let sql = "SELECT coalesce(max(position), 0) FROM queue";
+    sqlx::query(sql).fetch_one(conn).await?.int(0)
+}
+
+/// A row of the queue.
+pub(super) struct QueueRow {
+    pub(super) position: i64,
+    pub(super) again: bool,
+    /// Bytes of the body.
+    pub(super) size: usize,
+    pub(super) message: Result<Message, Box<Unreadable>>,
+}
+
+/// What is to be read: rows behind a position, at most so many, and no more after so many bytes.
+pub(super) struct Range {
+    pub(super) partition: PartitionId,
+    pub(super) behind: i64,
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+}
+
+/// Reads rows in order, one by one, so that no more bodies are in memory than were asked for. The flag says that
+/// there may be more.
+pub(super) async fn read(conn: &mut Conn, range: Range) -> Result<(Vec<QueueRow>, bool), Fault> {
+    let sql = "SELECT position, again, event, project, event_type, accepted_at, registry, traceparent, body \
+               FROM queue WHERE partition_id = $1 AND position > $2 ORDER BY position LIMIT $3";
+    let limit = i64::try_from(range.rows).unwrap_or(i64::MAX);
+    let mut stream =
+        sqlx::query(sql).bind(i64::from(range.partition.0)).bind(range.behind).bind(limit).fetch(conn);
+    let mut rows = Vec::new();
+    let mut size = 0_usize;
+    while let Some(row) = stream.try_next().await? {
+        let row = queue_row(&row)?;
+        size = size.saturating_add(row.size);
+        rows.push(row);
+        if size >= range.bytes {
+            return Ok((rows, true));
+        }
+    }
+    let more = rows.len() >= range.rows;
+    Ok((rows, more))
+}
+
+fn queue_row(row: &AnyRow) -> Result<QueueRow, Fault> {
+    let message = message(row);
+    let body = match &message {
+        Ok(message) => message.body.clone(),
+        Err(_) => raw_body(row),
+    };
+    Ok(QueueRow {
+        position: row.int(0)?,
+        again: row.flag(1).unwrap_or(true),
+        size: body.len(),
+        message: message.map_err(|fault| {
+            let detail = match fault {
+                Fault::Corrupt(detail) | Fault::Unavailable { detail, .. } => detail,
+                Fault::Fenced => "fenced".to_owned(),
+            };
+            Box::new(Unreadable { bytes: body.to_vec(), detail })
+        }),
+    })
+}
+
+fn message(row: &AnyRow) -> Result<Message, Fault> {
+    let event_type = row.text(4)?;
+    // It becomes a header.
+    if !(1..=64).contains(&event_type.len()) || !event_type.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Fault::Corrupt("not an event type".to_owned()));
+    }
+    Ok(Message {
+        id: EventId(row.uuid(2)?),
+        project: ProjectId(row.uuid(3)?),
+        event_type,
+        accepted_at: Millis(row.int(5)?),
+        registry: RegistryVersion(row.int(6)?),
+        traceparent: row.maybe_text(7)?,
+        body: Bytes::from(row.blob(8)?),
+    })
+}
+
+/// The body of a row that cannot be read, whatever type it has by now.
+fn raw_body(row: &AnyRow) -> Bytes {
+    let is_null = row.try_get_raw(8).is_ok_and(|value| value.is_null());
+    if is_null {
+        return Bytes::new();
+    }
+    row.blob(8).or_else(|_| row.text(8).map(String::into_bytes)).map(Bytes::from).unwrap_or_default()
+}

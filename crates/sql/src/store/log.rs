@@ -1,0 +1,98 @@
+//! The delivery log, the quarantine, and what is known of all rows together.
+
+use spectrum_webhook_core::attempt::{AttemptRecord, Ended};
+use spectrum_webhook_core::ports::{Lease, Pruning, Totals, Unreadable};
+use spectrum_webhook_core::time::Millis;
+use uuid::Uuid;
+
+use super::fence;
+use crate::error::Fault;
+use crate::sql::{Columns as _, Conn, run, run_plain, run_rows};
+
+pub(super) async fn record(conn: &mut Conn, attempts: Vec<AttemptRecord>) -> Result<(), Fault> {
+    let head = "INSERT INTO attempts (event, webhook, project, event_type, sequence, number, started_at, connect_ms, \
+                first_byte_ms, total_ms, status, failure, retry_after_ms, address, snippet) VALUES ";
+    // Recorded again after an answer that was lost.
+    let tail = " ON CONFLICT (event, webhook, started_at, number) DO NOTHING";
+    run_rows(conn, (head, 15, tail), &attempts, |statement, attempt| {
+        let (status, failure, retry_after) = match attempt.ended {
+            Ended::Answered { status, retry_after } => {
+                (Some(i64::from(status)), None, retry_after.map(|wait| i64::try_from(wait).unwrap_or(i64::MAX)))
+            }
+            Ended::Failed(failure) => (None, Some(failure.code()), None),
+        };
+        statement
+            .bind(attempt.key.event.to_string())
+            .bind(attempt.key.webhook.to_string())
+            .bind(attempt.project.to_string())
+            .bind(attempt.event_type.as_str())
+            .bind(attempt.sequence.0)
+            .bind(i64::from(attempt.number))
+            .bind(attempt.started_at.0)
+            .bind(attempt.connect_ms.map(i64::from))
+            .bind(attempt.first_byte_ms.map(i64::from))
+            .bind(i64::from(attempt.total_ms))
+            .bind(status)
+            .bind(failure)
+            .bind(retry_after)
+            .bind(attempt.address.map(|address| address.to_string()))
+            .bind(attempt.snippet.as_str())
+    })
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn quarantine(
+    conn: &mut Conn,
+    lease: Lease,
+    message: Unreadable,
+    at: Millis,
+) -> Result<(), Fault> {
+    fence(conn, &lease, 0).await?;
+    let sql = "INSERT INTO quarantine (id, partition_id, bytes, detail, quarantined_at) VALUES ($1, $2, $3, $4, $5)";
+    let statement = sqlx::query(sql)
+        .bind(Uuid::now_v7().to_string())
+        .bind(i64::from(lease.partition.0))
+        .bind(message.bytes)
+        .bind(message.detail)
+        .bind(at.0);
+    run(conn, statement).await?;
+    Ok(())
+}
+
+pub(super) async fn prune(conn: &mut Conn, pruning: Pruning) -> Result<bool, Fault> {
+    let limit = i64::from(pruning.limit);
+    let attempts = "DELETE FROM attempts WHERE (event, webhook, started_at, number) IN (SELECT event, webhook, \
+                    started_at, number FROM attempts WHERE started_at < $1 ORDER BY started_at LIMIT $2)";
+    let attempts = run(conn, sqlx::query(attempts).bind(pruning.attempts_before.0).bind(limit)).await?;
+    let records = "DELETE FROM idempotency WHERE (project, key) IN (SELECT project, key FROM idempotency \
+                   WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+    let records = run(conn, sqlx::query(records).bind(pruning.now.0).bind(limit)).await?;
+    // Marks of events that were acknowledged while the mark was on its way. There are never many marks.
+    let marks = "DELETE FROM done WHERE NOT EXISTS (SELECT 1 FROM queue WHERE queue.event = done.event)";
+    run_plain(conn, marks).await?;
+    Ok(attempts.max(records) >= u64::from(pruning.limit))
+}
+
+pub(super) async fn totals(conn: &mut Conn) -> Result<Totals, Fault> {
+    // A lane's rows are in the order of their acceptance, so that the oldest of all is some lane's first.
+    let sql = "SELECT (SELECT count(*) FROM backlog), (SELECT count(*) FROM set_aside), \
+               (SELECT count(*) FROM dead_letters), (SELECT count(*) FROM quarantine), \
+               (SELECT min(e.accepted_at) FROM \
+                   (SELECT webhook, min(sequence) AS first FROM backlog GROUP BY webhook) f \
+                   JOIN backlog b ON b.webhook = f.webhook AND b.sequence = f.first \
+                   JOIN events e ON e.id = b.event), \
+               (SELECT min(e.accepted_at) FROM \
+                   (SELECT webhook, min(sequence) AS first FROM set_aside GROUP BY webhook) f \
+                   JOIN set_aside s ON s.webhook = f.webhook AND s.sequence = f.first \
+                   JOIN events e ON e.id = s.event)";
+    let row = sqlx::query(sql).fetch_one(conn).await?;
+    let oldest = row.maybe_int(4)?.into_iter().chain(row.maybe_int(5)?).min();
+    Ok(Totals {
+        backlog: row.count(0)?,
+        set_aside: row.count(1)?,
+        dead_letters: row.count(2)?,
+        quarantine: row.count(3)?,
+        oldest: oldest.map(Millis),
+    })
+}

@@ -1,0 +1,116 @@
+//! The store: what rests on its way, and the delivery log.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `commit` | an owner's changes, fenced |
+//! | `takeover` | what a new owner finds |
+//! | `read` | backlog and look-ups |
+//! | `registry` | webhooks with their keys |
+//! | `log` | attempts, quarantine, pruning, totals |
+
+mod commit;
+mod log;
+mod read;
+mod registry;
+mod takeover;
+
+use async_trait::async_trait;
+use spectrum_webhook_core::attempt::AttemptRecord;
+use spectrum_webhook_core::delivery::DeliveryKey;
+use spectrum_webhook_core::ids::{Epoch, PartitionId, ProjectId, WebhookId};
+use spectrum_webhook_core::ports::{
+    Backlog, Change, Committed, Lease, PortError, Pruning, Store, Takeover, Totals, Unreadable,
+};
+use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_core::webhook::Registry;
+
+use crate::database::Database;
+use crate::error::Fault;
+use crate::sql::{Conn, run};
+
+pub(crate) use registry::{WEBHOOK_COLUMNS, webhook_of};
+
+const PORT: &str = "store";
+
+/// The store and the directory, in SQL.
+#[derive(Clone)]
+pub struct SqlStore {
+    pub(crate) database: Database,
+}
+
+impl SqlStore {
+    /// The store in an open database.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+/// The first statement of whatever an owner writes: it touches one row, or the owner is fenced. In PostgreSQL it also
+/// locks the row until the commit, so that nothing of an old owner is committed after a takeover has read.
+async fn fence(conn: &mut Conn, lease: &Lease, highest: i64) -> Result<(), Fault> {
+    let sql = "UPDATE partitions SET epoch = epoch, highest = CASE WHEN highest < $3 THEN $3 ELSE highest END \
+               WHERE id = $1 AND epoch = $2";
+    let statement = sqlx::query(sql).bind(i64::from(lease.partition.0)).bind(lease.epoch.0).bind(highest);
+    if run(conn, statement).await? == 1 { Ok(()) } else { Err(Fault::Fenced) }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn epoch(&self, partition: PartitionId) -> Result<Epoch, PortError> {
+        let read = self.database.read(move |conn| Box::pin(takeover::epoch(conn, partition))).await;
+        read.map_err(|fault| fault.at(PORT, "read an epoch"))
+    }
+
+    async fn take_over(&self, lease: &Lease) -> Result<Takeover, PortError> {
+        let lease = *lease;
+        let taken = self.database.write(move |conn| Box::pin(takeover::take_over(conn, lease))).await;
+        taken.map_err(|fault| fault.at(PORT, "take over"))
+    }
+
+    async fn commit(&self, lease: &Lease, changes: &[Change]) -> Result<Committed, PortError> {
+        let (lease, changes) = (*lease, changes.to_vec());
+        let done = self.database.write(move |conn| Box::pin(commit::commit(conn, lease, changes))).await;
+        done.map_err(|fault| fault.at(PORT, "commit"))
+    }
+
+    async fn read_backlog(&self, webhook: WebhookId, rows: u32, bytes: usize) -> Result<Backlog, PortError> {
+        let read = self.database.read(move |conn| Box::pin(read::backlog(conn, webhook, rows, bytes))).await;
+        read.map_err(|fault| fault.at(PORT, "read a backlog"))
+    }
+
+    async fn find(&self, keys: &[DeliveryKey]) -> Result<Vec<DeliveryKey>, PortError> {
+        let found = self.database.read(|conn| Box::pin(read::find(conn, keys.to_vec()))).await;
+        found.map_err(|fault| fault.at(PORT, "find deliveries"))
+    }
+
+    async fn registry(&self, project: ProjectId) -> Result<Registry, PortError> {
+        let cipher = self.database.cipher().clone();
+        let read = self.database.read(move |conn| Box::pin(registry::registry(conn, cipher, project))).await;
+        read.map_err(|fault| fault.at(PORT, "read a registry"))
+    }
+
+    async fn record(&self, attempts: &[AttemptRecord]) -> Result<(), PortError> {
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        let attempts = attempts.to_vec();
+        let done = self.database.write_plainly(move |conn| Box::pin(log::record(conn, attempts))).await;
+        done.map_err(|fault| fault.at(PORT, "record attempts"))
+    }
+
+    async fn quarantine(&self, lease: &Lease, message: &Unreadable, at: Millis) -> Result<(), PortError> {
+        let (lease, message) = (*lease, message.clone());
+        let done = self.database.write(move |conn| Box::pin(log::quarantine(conn, lease, message, at))).await;
+        done.map_err(|fault| fault.at(PORT, "quarantine a message"))
+    }
+
+    async fn prune(&self, pruning: Pruning) -> Result<bool, PortError> {
+        let done = self.database.write(move |conn| Box::pin(log::prune(conn, pruning))).await;
+        done.map_err(|fault| fault.at(PORT, "prune"))
+    }
+
+    async fn totals(&self) -> Result<Totals, PortError> {
+        let read = self.database.read(|conn| Box::pin(log::totals(conn))).await;
+        read.map_err(|fault| fault.at(PORT, "count"))
+    }
+}

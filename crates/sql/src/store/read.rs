@@ -1,0 +1,77 @@
+//! Reading the backlog, and looking deliveries up.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
+use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
+use spectrum_webhook_core::ports::Backlog;
+use spectrum_webhook_core::time::Millis;
+use sqlx::any::AnyRow;
+
+use crate::error::Fault;
+use crate::sql::{Columns as _, Conn, chunks, over_list};
+
+/// Row by row, so that no more bodies are in memory than were asked for.
+pub(super) async fn backlog(
+    conn: &mut Conn,
+    webhook: WebhookId,
+    rows: u32,
+    bytes: usize,
+) -> Result<Backlog, Fault> {
+    let sql = "SELECT e.id, e.project, e.event_type, e.accepted_at, e.registry, e.traceparent, e.body, \
+               b.sequence, b.attempts, b.sent \
+               FROM backlog b JOIN events e ON e.id = b.event \
+               WHERE b.webhook = $1 ORDER BY b.sequence, b.event LIMIT $2";
+    let rows = rows.max(1);
+    let mut stream = sqlx::query(sql).bind(webhook.to_string()).bind(i64::from(rows) + 1).fetch(conn);
+    let mut deliveries = Vec::new();
+    let mut size = 0;
+    while let Some(row) = stream.try_next().await? {
+        if deliveries.len() >= rows as usize || (size >= bytes && !deliveries.is_empty()) {
+            return Ok(Backlog { deliveries, more: true });
+        }
+        let message = message(&row)?;
+        size += message.body.len();
+        deliveries.push(HeldDelivery {
+            sequence: Sequence(row.int(7)?),
+            attempts: row.small(8)?,
+            sent: row.flag(9)?,
+            message,
+        });
+    }
+    Ok(Backlog { deliveries, more: false })
+}
+
+fn message(row: &AnyRow) -> Result<Message, Fault> {
+    Ok(Message {
+        id: EventId(row.uuid(0)?),
+        project: ProjectId(row.uuid(1)?),
+        event_type: row.text(2)?,
+        accepted_at: Millis(row.int(3)?),
+        registry: RegistryVersion(row.int(4)?),
+        traceparent: row.maybe_text(5)?,
+        body: Bytes::from(row.blob(6)?),
+    })
+}
+
+pub(super) async fn find(conn: &mut Conn, keys: Vec<DeliveryKey>) -> Result<Vec<DeliveryKey>, Fault> {
+    let mut events: Vec<String> = keys.iter().map(|key| key.event.to_string()).collect();
+    events.sort_unstable();
+    events.dedup();
+    let mut found = HashSet::new();
+    for chunk in chunks(&events) {
+        let statement = over_list(chunk, |list| {
+            format!(
+                "SELECT event, webhook FROM backlog WHERE event IN ({list}) \
+                 UNION ALL SELECT event, webhook FROM set_aside WHERE event IN ({list}) \
+                 UNION ALL SELECT event, webhook FROM dead_letters WHERE event IN ({list})"
+            )
+        });
+        for row in statement.fetch_all(&mut *conn).await? {
+            found.insert(DeliveryKey { event: EventId(row.uuid(0)?), webhook: WebhookId(row.uuid(1)?) });
+        }
+    }
+    Ok(keys.into_iter().filter(|key| found.contains(key)).collect())
+}

@@ -1,0 +1,66 @@
+//! A project's webhooks, with the keys that their deliveries are signed with.
+
+use spectrum_webhook_core::ids::{ProjectId, RegistryVersion, WebhookId};
+use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_core::webhook::{DisabledReason, Registry, SigningKeys, Webhook};
+use sqlx::any::AnyRow;
+
+use crate::error::Fault;
+use crate::secrets::Cipher;
+use crate::sql::{Columns as _, Conn};
+
+/// The columns that [`webhook_of`] reads, of `webhooks w`.
+pub(crate) const WEBHOOK_COLUMNS: &str =
+    "w.id, w.project, w.url, w.event_types, w.disabled_at, w.disabled_reason, w.added, w.created_at, w.updated_at";
+
+/// A webhook from [`WEBHOOK_COLUMNS`].
+pub(crate) fn webhook_of(row: &AnyRow) -> Result<Webhook, Fault> {
+    let disabled = match (row.maybe_int(4)?, row.maybe_text(5)?) {
+        (Some(at), Some(code)) => {
+            let reason = DisabledReason::from_code(&code)
+                .ok_or_else(|| Fault::Corrupt(format!("not a reason to be disabled: {code:?}")))?;
+            Some((Millis(at), reason))
+        }
+        _ => None,
+    };
+    let event_types = row.maybe_text(3)?.map(|json| {
+        serde_json::from_str(&json).map_err(|error| Fault::Corrupt(format!("a webhook's event types: {error}")))
+    });
+    Ok(Webhook {
+        id: WebhookId(row.uuid(0)?),
+        project: ProjectId(row.uuid(1)?),
+        url: row.text(2)?,
+        disabled,
+        event_types: event_types.transpose()?,
+        added: RegistryVersion(row.int(6)?),
+        created_at: Millis(row.int(7)?),
+        updated_at: Millis(row.int(8)?),
+    })
+}
+
+/// One statement, so that version and webhooks are of one moment. A deleted project keeps its version and has no
+/// webhooks: its owner has to learn that.
+pub(super) async fn registry(conn: &mut Conn, cipher: Cipher, project: ProjectId) -> Result<Registry, Fault> {
+    let sql = format!(
+        "SELECT {WEBHOOK_COLUMNS}, w.secret, w.previous_secret, w.previous_until, p.registry \
+         FROM projects p LEFT JOIN webhooks w ON w.project = p.id AND w.deleted_at IS NULL \
+         WHERE p.id = $1 ORDER BY w.added"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(project.to_string()).fetch_all(conn).await?;
+    let version = RegistryVersion(rows.first().map_or(Ok(0), |row| row.int(12))?);
+    let mut webhooks = Vec::with_capacity(rows.len());
+    for row in rows {
+        // The one row of a project without webhooks.
+        if row.maybe_text(0)?.is_none() {
+            continue;
+        }
+        let webhook = webhook_of(&row)?;
+        let current = cipher.open_secret(webhook.id, &row.blob(9)?)?;
+        let previous = match (row.maybe_blob(10)?, row.maybe_int(11)?) {
+            (Some(sealed), Some(until)) => Some((cipher.open_secret(webhook.id, &sealed)?, Millis(until))),
+            _ => None,
+        };
+        webhooks.push((webhook, SigningKeys { current, previous }));
+    }
+    Ok(Registry { version, webhooks })
+}

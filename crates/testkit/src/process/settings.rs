@@ -1,0 +1,48 @@
+//! The environment of a server under test.
+
+use std::collections::BTreeMap;
+
+/// Settings by their environment variables. Nothing else of this process's environment reaches the program, except
+/// what the operating system needs.
+#[derive(Clone, Debug)]
+pub struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    /// The defaults of the program, on free ports of the loopback.
+    pub fn default_on_free_ports() -> Self {
+        Self(BTreeMap::new())
+            .set("SPECTRUM_API_LISTEN", "127.0.0.1:0")
+            .set("SPECTRUM_OPS_LISTEN", "127.0.0.1:0")
+            .set("SPECTRUM_LOG_FORMAT", "json")
+    }
+
+    /// Deliveries to the loopback over plain HTTP, and the schedules of failure in milliseconds instead of minutes.
+    pub fn quick() -> Self {
+        Self::default_on_free_ports()
+            .set("SPECTRUM_ALLOW_HTTP", "true")
+            .set("SPECTRUM_ALLOW_NETWORKS", "127.0.0.0/8,::1/128")
+            .set("SPECTRUM_RETRY_INITIAL", "40ms")
+            .set("SPECTRUM_RETRY_FACTOR", "2")
+            .set("SPECTRUM_RETRY_CAP", "400ms")
+            .set("SPECTRUM_OUTAGE_PROBE_INITIAL", "200ms")
+            .set("SPECTRUM_OUTAGE_PROBE_CAP", "1s")
+    }
+
+    /// The same, with one setting more or another value of it.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same without a setting.
+    #[must_use]
+    pub fn unset(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+}
