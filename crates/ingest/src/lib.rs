@@ -1,1 +1,35 @@
-//! stub
+//! Ingest: the HTTP door. It takes events for projects, and manages the webhooks that they go to.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | [`settings`] | what can be set, with its defaults |
+//! | [`state`] | what every request shares; the drain |
+//! | [`router`](mod@router) | which path is served by what |
+//! | `auth` | who calls: a project by HTTP Basic, or an operator by a bearer token |
+//! | `body` | reading a body: bounded in bytes, in time and in memory |
+//! | `accept` | one event: admission, publish, answer |
+//! | `identity` | the event's id, and what makes two posts the same event |
+//! | `batch`, `lines` | many events, one a line |
+//! | `manage` | projects and webhooks: fields, URLs, changes, answers |
+//! | [`problem`] | every error, as status and body |
+//! | [`metrics`] | what is counted |
+//!
+//! Ingest knows its backends by their ports only. It depends on their promise that each call ends in bounded time.
+
+mod accept;
+mod auth;
+mod batch;
+mod body;
+mod identity;
+mod lines;
+mod manage;
+pub mod metrics;
+pub mod problem;
+pub mod router;
+pub mod settings;
+pub mod state;
+
+pub use metrics::Metrics;
+pub use router::router;
+pub use settings::{OperatorToken, Settings};
+pub use state::{Clock, Ingest, Ports};

@@ -1,0 +1,141 @@
+//! Many events in one request, one a line, answered by one line each.
+//!
+//! A line is published only when the one before it has its outcome: the queue port does not promise that calls in
+//! flight together are queued in the order in which they were made. A batch saves round trips of the caller, not of
+//! the queue.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use spectrum_webhook_core::event::{Envelope, EventError};
+use spectrum_webhook_core::ids::ProjectId;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::accept::{Accepted, Post};
+use crate::auth::Ids;
+use crate::body::{Held, check_length, too_large};
+use crate::identity::{self, ExplicitKey};
+use crate::lines::{Line, Lines};
+use crate::problem::{self, BODY_TIMEOUT, Problem, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE};
+use crate::state::{Ingest, Shared};
+
+const NDJSON: &str = "application/x-ndjson";
+
+/// The most lines of a batch: it bounds the answer, which is kept until the batch has been read. To answer earlier
+/// would stall the many callers that read nothing before they have sent all.
+const MAX_LINES: u32 = 10_000;
+
+/// `POST /projects/{project}/events/batch`
+pub(crate) async fn post(
+    State(ingest): State<Ingest>,
+    ids: Ids,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let shared = ingest.shared();
+    many(shared, &ids, &headers, body).await.inspect_err(|problem| shared.metrics.rejected(problem))
+}
+
+async fn many(shared: &Arc<Shared>, ids: &Ids, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    let project = shared.poster(headers, ids).await?;
+    if !is_ndjson(headers) {
+        let message = "a batch is one event a line: send it with Content-Type: application/x-ndjson";
+        return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    let settings = &shared.settings;
+    check_length(headers, "the batch", settings.max_batch_size)?;
+    let batch = Batch {
+        shared,
+        project,
+        explicit: ExplicitKey::of(headers)?,
+        traceparent: identity::traceparent(headers),
+        deadline: Instant::now() + settings.batch_timeout,
+    };
+    let lines = Lines::new(body.into_data_stream(), settings.max_event_size, settings.max_batch_size, &shared.budget);
+    let results = batch.run(lines).await?;
+    Ok((StatusCode::OK, [(CONTENT_TYPE, HeaderValue::from_static(NDJSON))], results).into_response())
+}
+
+fn is_ndjson(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(NDJSON))
+}
+
+struct Batch<'a> {
+    shared: &'a Arc<Shared>,
+    project: ProjectId,
+    explicit: Option<ExplicitKey>,
+    traceparent: Option<String>,
+    deadline: Instant,
+}
+
+impl Batch<'_> {
+    /// Works through the lines, and returns one result for each. A body that cannot be read to its end gets one result
+    /// more, which says so. An error is a batch of which nothing was published.
+    async fn run(&self, mut lines: Lines<'_>) -> Result<Vec<u8>, Problem> {
+        let mut results = Vec::new();
+        let mut number = 0;
+        loop {
+            let next = match timeout_at(self.deadline, lines.next()).await {
+                Ok(next) => next,
+                Err(_) => Err(self.too_slow()),
+            };
+            let line = match next {
+                Ok(Some(_)) if number == MAX_LINES => Err(Problem::new(
+                    TOO_LARGE,
+                    format!("the batch has more than {MAX_LINES} lines: send the others in another one"),
+                )),
+                other => other,
+            };
+            match line {
+                Ok(Some(line)) => {
+                    number += 1;
+                    let started = Instant::now();
+                    let outcome = self.one(line, number).await;
+                    self.shared.count(&outcome, started);
+                    results.extend(outcome.map_or_else(|problem| problem.json(), |done| problem::success(&done)));
+                    results.push(b'\n');
+                }
+                Ok(None) if number == 0 => return Err(EventError::Empty.into()),
+                Ok(None) => return Ok(results),
+                Err(problem) if number == 0 => return Err(problem),
+                Err(problem) => {
+                    let problem = problem.ending("; no line from here on was published");
+                    self.shared.metrics.rejected(&problem);
+                    results.extend(problem.json());
+                    results.push(b'\n');
+                    return Ok(results);
+                }
+            }
+        }
+    }
+
+    async fn one(&self, line: Line, number: u32) -> Result<Accepted, Problem> {
+        let shared = self.shared;
+        let body: Held = match line {
+            Line::Whole(held) => held,
+            Line::TooLong => return Err(too_large("the event", shared.settings.max_event_size)),
+        };
+        let envelope = Envelope::read(&body.bytes)?;
+        // A batch can wait for a slot, for it holds no more than one line.
+        let slot = timeout(shared.settings.publish_timeout, Arc::clone(&shared.in_flight).acquire_owned());
+        let Ok(Ok(slot)) = slot.await else { return Err(Problem::overloaded()) };
+        let post = Post {
+            project: self.project,
+            body,
+            envelope,
+            explicit: self.explicit.as_ref().map(|key| key.line(number)),
+            traceparent: self.traceparent.clone(),
+        };
+        shared.accept(post, slot).await
+    }
+
+    fn too_slow(&self) -> Problem {
+        let seconds = self.shared.settings.batch_timeout.as_secs_f64();
+        Problem::new(BODY_TIMEOUT, format!("the batch took longer than {seconds} s: send fewer lines at a time"))
+    }
+}

@@ -1,0 +1,119 @@
+//! What is shown. The order of the fields is the contract's.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use spectrum_webhook_core::ids::{ProjectId, WebhookId};
+use spectrum_webhook_core::ports::Project;
+use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_core::webhook::{SigningSecret, Webhook};
+
+/// A moment in ISO 8601, UTC, with milliseconds: `2026-01-02T03:04:05.678Z`.
+pub(crate) struct Iso(Millis);
+
+impl Serialize for Iso {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // What no calendar holds cannot come from a clock; it is shown as the first moment.
+        serializer.collect_str(&format_args!("{:.3}", Timestamp::from_millisecond(self.0.0).unwrap_or_default()))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProjectView<'a> {
+    id: ProjectId,
+    name: &'a str,
+    created_at: Iso,
+}
+
+impl<'a> ProjectView<'a> {
+    pub(crate) fn of(project: &'a Project) -> Self {
+        Self { id: project.id, name: &project.name, created_at: Iso(project.created_at) }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WebhookView<'a> {
+    id: WebhookId,
+    webhook_url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<&'a str>,
+    created_at: Iso,
+    updated_at: Iso,
+    enabled: bool,
+    status: &'static str,
+    disabled_at: Option<Iso>,
+    disabled_reason: Option<&'static str>,
+    event_types: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standard_signing_secret: Option<String>,
+}
+
+impl<'a> WebhookView<'a> {
+    pub(crate) fn of(webhook: &'a Webhook) -> Self {
+        let (disabled_at, disabled_reason) = webhook.disabled.unzip();
+        let enabled = webhook.disabled.is_none();
+        Self {
+            id: webhook.id,
+            webhook_url: &webhook.url,
+            signing_secret: None,
+            created_at: Iso(webhook.created_at),
+            updated_at: Iso(webhook.updated_at),
+            enabled,
+            status: if enabled { "enabled" } else { "disabled" },
+            disabled_at: disabled_at.map(Iso),
+            disabled_reason: disabled_reason.map(|reason| reason.code()),
+            event_types: webhook.event_types.as_deref(),
+            standard_signing_secret: None,
+        }
+    }
+
+    /// The one time that the secret is shown.
+    pub(crate) fn with_secret(webhook: &'a Webhook, secret: &'a SigningSecret) -> Self {
+        Self {
+            signing_secret: Some(secret.expose()),
+            standard_signing_secret: Some(secret.expose_standard()),
+            ..Self::of(webhook)
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Deleted {
+    pub(crate) id: WebhookId,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Rotated<'a> {
+    id: WebhookId,
+    signing_secret: &'a str,
+    standard_signing_secret: String,
+    previous_secret_expires_at: Option<Iso>,
+    updated_at: Iso,
+}
+
+impl<'a> Rotated<'a> {
+    pub(crate) fn of(webhook: &Webhook, secret: &'a SigningSecret, previous_until: Option<Millis>) -> Self {
+        Self {
+            id: webhook.id,
+            signing_secret: secret.expose(),
+            standard_signing_secret: secret.expose_standard(),
+            previous_secret_expires_at: previous_until.map(Iso),
+            updated_at: Iso(webhook.updated_at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_milliseconds_even_when_they_are_zero() {
+        let shown = |millis| serde_json::to_string(&Iso(Millis(millis))).expect("JSON");
+        assert_eq!(shown(1_767_323_045_678), r#""2026-01-02T03:04:05.678Z""#);
+        assert_eq!(shown(1_767_323_045_000), r#""2026-01-02T03:04:05.000Z""#);
+        assert_eq!(shown(0), r#""1970-01-01T00:00:00.000Z""#);
+    }
+}

@@ -1,0 +1,169 @@
+//! The management API: a project, and the webhooks that it owns.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `fields` | what is read from a body |
+//! | `url` | which URLs can be registered |
+//! | `change` | a change and its announcement |
+//! | `answer` | what is shown |
+
+mod answer;
+mod change;
+mod fields;
+mod url;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use rand::TryRng as _;
+use serde::Serialize;
+use spectrum_webhook_core::ids::WebhookId;
+use spectrum_webhook_core::ports::{NewWebhook, PortError, WebhookPatch};
+use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_core::webhook::SigningSecret;
+
+use self::answer::{Deleted, ProjectView, Rotated, WebhookView};
+use self::change::Refused;
+use crate::auth::Ids;
+use crate::body;
+use crate::identity::uuid_at;
+use crate::problem::{self, Problem};
+use crate::state::{Ingest, Shared};
+
+/// The largest body, in bytes.
+const MAX_BODY: usize = 64 << 10;
+
+type Answer = Result<Response, Problem>;
+
+fn ok<T: Serialize>(data: &T) -> Answer {
+    Ok(problem::answer(StatusCode::OK, problem::success(data)))
+}
+
+async fn read(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let patience = shared.settings.read_timeout;
+    Ok(body::read(headers, body, "the body", MAX_BODY, patience, &shared.budget).await?.bytes)
+}
+
+/// A new signing secret, from the operating system.
+fn new_secret() -> Result<SigningSecret, Problem> {
+    let mut bytes = [0; 32];
+    match rand::rngs::SysRng.try_fill_bytes(&mut bytes) {
+        Ok(()) => Ok(SigningSecret::from_random(bytes)),
+        Err(error) => Err(Problem::unavailable(&PortError::Unavailable {
+            port: "operating system",
+            operation: "draw a signing secret",
+            detail: error.to_string(),
+        })),
+    }
+}
+
+/// `GET /projects/{project}`
+pub(crate) async fn project(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
+    let project = ingest.shared().project(&headers, &ids).await?;
+    ok(&ProjectView::of(&project))
+}
+
+/// `GET /projects/{project}/webhooks`
+pub(crate) async fn list(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
+    let shared = ingest.shared();
+    let project = shared.project(&headers, &ids).await?;
+    let webhooks = shared.ports.directory.list(project.id).await.map_err(|error| Refused::from(error).problem())?;
+    ok(&webhooks.iter().map(WebhookView::of).collect::<Vec<_>>())
+}
+
+/// `POST /projects/{project}/webhooks`
+///
+/// It needs no confirmation of the partition's owner: an event posted after the answer carries the new version, and
+/// the owner reads the webhooks of that version before it delivers.
+pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
+    let shared = ingest.shared();
+    let project = shared.project(&headers, &ids).await?.id;
+    let wish = fields::registration(&read(shared, &headers, body).await?)?;
+    let secret = new_secret()?;
+    let now = shared.now();
+    let webhook = NewWebhook {
+        id: WebhookId(uuid_at(now)),
+        project,
+        url: wish.url,
+        secret: secret.clone(),
+        event_types: wish.event_types,
+    };
+    let (webhook, _) = shared
+        .change(project, move |directory| async move { directory.register(webhook, now).await })
+        .await
+        .map_err(Refused::registration)?;
+    tracing::info!(%project, webhook = %webhook.id, "a webhook was registered");
+    ok(&WebhookView::with_secret(&webhook, &secret))
+}
+
+/// `PATCH /projects/{project}/webhooks/{webhook}`
+pub(crate) async fn change(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
+    let shared = ingest.shared();
+    let project = shared.project(&headers, &ids).await?.id;
+    let id = ids.webhook.ok_or_else(Problem::no_webhook)?;
+    let patch: WebhookPatch = fields::patch(&read(shared, &headers, body).await?)?;
+    let ends_the_old = patch.url.is_some() || patch.enabled == Some(false);
+    let now = shared.now();
+    let (webhook, version) = shared
+        .change(project, move |directory| async move { directory.patch(project, id, patch, now).await })
+        .await
+        .map_err(Refused::problem)?;
+    tracing::info!(%project, webhook = %id, "a webhook was changed");
+    if ends_the_old {
+        shared.confirmed(project, version).await?;
+    }
+    ok(&WebhookView::of(&webhook))
+}
+
+/// `DELETE /projects/{project}/webhooks/{webhook}`
+///
+/// A deletion that is stored but not confirmed answers 503, and its repeat finds no such webhook. So this 404 waits
+/// for the confirmation as well: whichever answer but 503 comes, no new attempt starts after it.
+pub(crate) async fn delete(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
+    let shared = ingest.shared();
+    let known = shared.project(&headers, &ids).await?;
+    let project = known.id;
+    let id = ids.webhook.ok_or_else(Problem::no_webhook)?;
+    let now = shared.now();
+    let deleted = shared
+        .change(project, move |directory| async move {
+            directory.delete(project, id, now).await.map(|version| ((), version))
+        })
+        .await;
+    match deleted {
+        Ok(((), version)) => {
+            tracing::info!(%project, webhook = %id, "a webhook was deleted");
+            shared.confirmed(project, version).await?;
+            ok(&Deleted { id })
+        }
+        Err(Refused::NotFound) => {
+            shared.confirmed(project, known.registry).await?;
+            Err(Problem::no_webhook())
+        }
+        Err(refused) => Err(refused.problem()),
+    }
+}
+
+/// `POST /projects/{project}/webhooks/{webhook}/secret/rotate`
+pub(crate) async fn rotate(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
+    let shared = ingest.shared();
+    let project = shared.project(&headers, &ids).await?.id;
+    let id = ids.webhook.ok_or_else(Problem::no_webhook)?;
+    let overlap = fields::overlap(&read(shared, &headers, body).await?)?;
+    let secret = new_secret()?;
+    let now = shared.now();
+    let until = Millis(now.0.saturating_add(i64::from(overlap) * 1_000));
+    let stored = secret.clone();
+    let (webhook, version) = shared
+        .change(project, move |directory| async move { directory.rotate(project, id, stored, until, now).await })
+        .await
+        .map_err(Refused::rotation)?;
+    tracing::info!(%project, webhook = %id, overlap, "a webhook's secret was rotated");
+    if overlap == 0 && shared.confirmed(project, version).await.is_err() {
+        // The new secret is shown only here, so an answer that withheld it would lose it.
+        tracing::warn!(%project, webhook = %id, "deliveries may be signed with the old secret for a little longer");
+    }
+    ok(&Rotated::of(&webhook, &secret, (overlap > 0).then_some(until)))
+}

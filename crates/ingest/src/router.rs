@@ -1,0 +1,30 @@
+//! Which path is served by what. Every path is served with and without the trailing slash.
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, patch, post};
+
+use crate::problem::{METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
+use crate::state::Ingest;
+use crate::{accept, batch, manage};
+
+/// The routes of the ingest and the management API.
+pub fn router(state: Ingest) -> Router {
+    let routes: [(&str, MethodRouter<Ingest>); 6] = [
+        ("/projects/{project}", get(manage::project)),
+        ("/projects/{project}/webhooks", get(manage::list).post(manage::register)),
+        ("/projects/{project}/webhooks/{webhook}", patch(manage::change).delete(manage::delete)),
+        ("/projects/{project}/webhooks/{webhook}/secret/rotate", post(manage::rotate)),
+        ("/projects/{project}/events", post(accept::post)),
+        ("/projects/{project}/events/batch", post(batch::post)),
+    ];
+    routes
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods.clone()).route(&format!("{path}/"), methods)
+        })
+        .fallback(async || Problem::new(NOT_FOUND, "there is nothing at this path: check it against the API reference"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(METHOD_NOT_ALLOWED, "this path does not take this method: see the Allow header")
+        })
+        .with_state(state)
+}
