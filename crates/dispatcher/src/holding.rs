@@ -12,7 +12,7 @@ use crate::clock::Clock;
 
 /// The age of one lease's last renewal.
 #[derive(Debug)]
-pub struct Holding {
+pub(crate) struct Holding {
     clock: Clock,
     renewed: AtomicU64,
     limit: u64,
@@ -21,37 +21,32 @@ pub struct Holding {
 
 impl Holding {
     /// A lease that was asked for at `sent`, good for `limit` milliseconds after each renewal.
-    pub fn new(clock: Clock, sent: Mono, limit: u64) -> Self {
-        Self {
-            clock,
-            renewed: AtomicU64::new(sent.0),
-            limit,
-            ended: std::sync::atomic::AtomicBool::new(false),
-        }
+    pub(crate) fn new(clock: Clock, sent: Mono, limit: u64) -> Self {
+        Self { clock, renewed: AtomicU64::new(sent.0), limit, ended: std::sync::atomic::AtomicBool::new(false) }
     }
 
     /// A renewal that was sent then has succeeded.
-    pub fn renewed(&self, sent: Mono) {
+    pub(crate) fn renewed(&self, sent: Mono) {
         self.renewed.fetch_max(sent.0, Ordering::AcqRel);
     }
 
     /// No attempt may start from here on.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
 
     /// Whether an attempt may start.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         !self.ended.load(Ordering::Acquire) && !self.is_expired()
     }
 
     /// Whether it is too long since it was renewed.
-    pub fn is_expired(&self) -> bool {
+    pub(crate) fn is_expired(&self) -> bool {
         self.clock.mono() >= self.expires()
     }
 
     /// When it will be too long, unless it is renewed.
-    pub fn expires(&self) -> Mono {
+    pub(crate) fn expires(&self) -> Mono {
         Mono(self.renewed.load(Ordering::Acquire)).plus(self.limit)
     }
 }

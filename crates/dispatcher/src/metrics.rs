@@ -35,7 +35,10 @@ impl Metrics {
             Ok::<_, prometheus::Error>(gauge)
         };
         Ok(Self {
-            recovered: counter("deliveries_recovered_total", "Deliveries found at rest when a partition was taken over")?,
+            recovered: counter(
+                "deliveries_recovered_total",
+                "Deliveries found at rest when a partition was taken over",
+            )?,
             fanned_out: counter("deliveries_fanned_out_total", "Deliveries made of accepted events")?,
             delivered: counter("deliveries_delivered_total", "Deliveries that their endpoint took")?,
             dead: counter("deliveries_dead_total", "Deliveries that became dead letters")?,

@@ -35,6 +35,9 @@ impl Lane {
         check(self.deferred.is_none() || (attempting && self.write.is_some()), "only a write defers an end")?;
         check(self.fetch.is_none() || !attempting, "nothing is tried while the next is being read")?;
         check((self.health != Health::Outage) || self.outage.is_some(), "an outage has a beginning")?;
-        check(self.status != Status::Deleted || self.tail.is_empty(), "nothing waits for a deleted webhook")
+        check(
+            self.status != Status::Deleted || self.tail.is_empty() || self.write.is_some(),
+            "nothing waits for a deleted webhook but the write in flight",
+        )
     }
 }

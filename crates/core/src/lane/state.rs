@@ -17,6 +17,8 @@ pub(super) struct Item {
     pub(super) sequence: Sequence,
     /// Attempts that failed.
     pub(super) attempts: u32,
+    /// Those of them that an outage used up: once it is over, the event has all its attempts again.
+    pub(super) before: u32,
     /// One of them was sent.
     pub(super) sent: bool,
     /// It has a row in the store, so it is settled.
@@ -28,6 +30,11 @@ pub(super) struct Item {
 }
 
 impl Item {
+    /// Attempts that failed and count against it.
+    pub(super) fn tried(&self) -> u32 {
+        self.attempts.saturating_sub(self.before)
+    }
+
     /// The row that holds it; `None` when it has one.
     pub(super) fn row(&self) -> Option<HeldDelivery> {
         self.message.as_ref().filter(|_| !self.held).map(|message| HeldDelivery {
@@ -215,6 +222,12 @@ impl Lane {
     /// What is thought of the URL.
     pub fn health(&self) -> Health {
         self.health
+    }
+
+    /// Whether a write of the lane disables the webhook at this moment: what was read of the webhook meanwhile may be
+    /// older or newer than that.
+    pub fn is_disabling(&self) -> bool {
+        self.write.as_ref().is_some_and(|write| write.disables)
     }
 
     /// Deliveries in memory that are not settled: what holds messages unacknowledged.

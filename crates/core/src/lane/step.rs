@@ -41,7 +41,7 @@ impl Lane {
             (Status::Enabled, None) if self.health == Health::Outage && self.may_read() => {
                 self.outage.map(|outage| outage.next)
             }
-            (Status::Disabled, None) if self.beyond => self.expiry,
+            (Status::Disabled, None) if self.has_rows() => self.expiry,
             _ => None,
         };
         [hold, next].into_iter().flatten().min()
@@ -52,6 +52,7 @@ impl Lane {
             event: message.id,
             sequence,
             attempts: 0,
+            before: 0,
             sent: false,
             held: false,
             arrived: now.mono,
@@ -93,6 +94,7 @@ impl Lane {
                 event: row.message.id,
                 sequence: row.sequence,
                 attempts: row.attempts,
+                before: 0,
                 sent: row.sent,
                 held: true,
                 arrived: now.mono,
@@ -104,6 +106,12 @@ impl Lane {
         {
             first.attempts = first.attempts.max(resume.attempts);
             first.sent |= resume.sent;
+        }
+        // Exhausted by an outage that is over, or that a person ended: no evidence against the event.
+        if self.outage.is_none() {
+            for item in &mut self.head {
+                item.before = if item.attempts >= self.settings.attempts { item.attempts } else { 0 };
+            }
         }
     }
 
@@ -125,9 +133,9 @@ impl Lane {
     }
 
     fn webhook_changed(&mut self, status: Status) {
-        // Read before the webhook was disabled here: the news of that is on its way.
-        let disabling = status == Status::Enabled && self.write.as_ref().is_some_and(|write| write.disables);
-        if self.status == status || disabling {
+        // Read before the webhook was disabled here, or after it was enabled again: once the write is done it is read
+        // anew.
+        if self.status == status || (status == Status::Enabled && self.is_disabling()) {
             return;
         }
         self.status = status;
@@ -242,7 +250,7 @@ impl Lane {
             self.head.clear();
             self.beyond = true;
         }
-        if !self.beyond || self.fetch.is_some() || !self.removals.is_empty() {
+        if !self.has_rows() || self.fetch.is_some() || !self.removals.is_empty() {
             return false;
         }
         if self.expiry.is_some_and(|due| now.mono < due) {
@@ -254,6 +262,11 @@ impl Lane {
         let change = Change::Expire { webhook: self.webhook, before, at: now.wall, limit: SWEEP };
         self.commit(vec![change], Vec::new(), 0, out);
         true
+    }
+
+    /// Whether rows may be waiting that grow old while the webhook is disabled.
+    fn has_rows(&self) -> bool {
+        self.beyond || self.set_aside > 0
     }
 
     /// Puts a delivery back to where it is read or taken from first.
@@ -284,7 +297,7 @@ impl Lane {
             return true;
         }
         match self.take_next(self.settings.batch, out) {
-            Next::Item(item) if self.health == Health::Suspect && item.attempts >= self.settings.attempts => {
+            Next::Item(item) if self.is_passed_over(&item) => {
                 self.pass_over(now, item, chance, out);
                 true
             }

@@ -76,7 +76,7 @@ impl Lane {
         chance: &mut dyn Chance,
         out: &mut Actions,
     ) {
-        let first_exhaustion = item.attempts.saturating_add(1) == self.settings.attempts;
+        let first_exhaustion = item.tried().saturating_add(1) == self.settings.attempts;
         item.attempts = item.attempts.saturating_add(1);
         item.sent |= ended.sent();
         self.failing = true;
@@ -87,8 +87,8 @@ impl Lane {
         if self.health == Health::Outage {
             return self.probe_failed(now, item, ended, chance);
         }
-        if item.attempts < self.settings.attempts {
-            let wait = self.settings.retry.wait(item.attempts, retry_after, chance);
+        if item.tried() < self.settings.attempts {
+            let wait = self.settings.retry.wait(item.tried(), retry_after, chance);
             // A lane that waits keeps no body.
             if item.held {
                 item.message = None;
@@ -112,10 +112,16 @@ impl Lane {
         }
     }
 
+    /// Whether an outage is interrupted and this delivery was exhausted in it. What was never sent is no suspect: it
+    /// must arrive before what is behind it does.
+    pub(super) fn is_passed_over(&self, item: &Item) -> bool {
+        self.health == Health::Suspect && item.tried() >= self.settings.attempts && item.sent
+    }
+
     /// The next delivery was exhausted before this suspicion: it is not tried again before those behind it are.
     pub(super) fn pass_over(&mut self, now: Now, item: Item, chance: &mut dyn Chance, out: &mut Actions) {
         let mut exhausted = vec![item];
-        while self.head.front().is_some_and(|next| next.attempts >= self.settings.attempts) {
+        while self.head.front().is_some_and(|next| self.is_passed_over(next)) {
             exhausted.extend(self.head.pop_front());
         }
         if self.others_wait() {
@@ -148,6 +154,8 @@ impl Lane {
     /// The URL is down: everything goes back to its place, and nothing is given up.
     pub(super) fn begin_outage(&mut self, now: Now, proven: bool, chance: &mut dyn Chance, out: &mut Actions) {
         let (since, probes) = self.outage.map_or((now.wall, 0), |outage| (outage.since, outage.probes));
+        // Those that wait are tried if a probe shows later that the head alone is at fault.
+        let fresh = self.others_wait();
         let (mut changes, settles) = self.hold_all();
         if self.set_aside > 0 {
             changes.push(Change::Return { webhook: self.webhook });
@@ -161,7 +169,7 @@ impl Lane {
         self.void_read();
         self.health = Health::Outage;
         self.failing = true;
-        self.schedule_probe(now, Outage { since, probes, proven, ..NO_PROBE }, chance);
+        self.schedule_probe(now, Outage { since, probes, proven, fresh, ..NO_PROBE }, chance);
         self.commit(changes, settles, 0, out);
     }
 

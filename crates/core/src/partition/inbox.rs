@@ -1,6 +1,6 @@
 //! From the queue to the lanes, strictly in the queue's order: what cannot go on yet holds up what is behind it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Action, InFlight, LaneId, Partition};
@@ -56,6 +56,14 @@ impl Partition {
         }
     }
 
+    /// Asks for a project's registry as it is from now on.
+    pub(super) fn load_again(&mut self, id: ProjectId, out: &mut Vec<Action>) {
+        match self.projects.get_mut(&id) {
+            Some(project) if project.loading.is_some() => project.again = true,
+            _ => self.load(id, RegistryVersion(0), out),
+        }
+    }
+
     /// Fans out what can be.
     pub(super) fn drain_inbox(
         &mut self,
@@ -88,38 +96,34 @@ impl Partition {
         if self.looking_up.is_some() {
             return;
         }
-        let keys = self
+        let asked: Vec<&Incoming> = self
             .inbox
             .iter()
             .take(LOOK_UP_BATCH)
             .take_while(|incoming| matches!(incoming.look_up, LookUp::Needed) && self.is_covered(&incoming.message))
+            .collect();
+        let keys = asked
+            .iter()
             .flat_map(|incoming| {
                 let event = incoming.message.id;
                 self.takers(&incoming.message).into_iter().map(move |webhook| DeliveryKey { event, webhook })
             })
             .collect();
+        let messages = asked.len();
         self.look_ups += 1;
-        self.looking_up = Some(self.look_ups);
+        self.looking_up = Some((self.look_ups, messages));
         out.push(Action::LookUp { number: self.look_ups, keys });
     }
 
     pub(super) fn looked_up(&mut self, number: u64, settled: &[DeliveryKey]) {
-        if self.looking_up != Some(number) {
-            return;
+        // The messages that were asked for are still the first: none leaves the inbox before its look-up is done.
+        let Some((_, messages)) = self.looking_up.take_if(|(asked, _)| *asked == number) else { return };
+        let mut by_event: HashMap<EventId, HashSet<WebhookId>> = HashMap::new();
+        for key in settled {
+            by_event.entry(key.event).or_default().insert(key.webhook);
         }
-        self.looking_up = None;
-        let settled: HashSet<(EventId, WebhookId)> = settled.iter().map(|key| (key.event, key.webhook)).collect();
-        // The same ones that were asked for: nothing leaves the inbox's front, and no registry becomes less, while a
-        // look-up is in flight. A webhook that was loaded meanwhile is new, and has nothing settled.
-        let covered: Vec<bool> =
-            self.inbox.iter().take(LOOK_UP_BATCH).map(|incoming| self.is_covered(&incoming.message)).collect();
-        for (incoming, covered) in self.inbox.iter_mut().zip(covered) {
-            if !covered || !matches!(incoming.look_up, LookUp::Needed) {
-                break;
-            }
-            let event = incoming.message.id;
-            let done = settled.iter().filter(|(one, _)| *one == event).map(|(_, webhook)| *webhook).collect();
-            incoming.look_up = LookUp::Done(done);
+        for incoming in self.inbox.iter_mut().take(messages) {
+            incoming.look_up = LookUp::Done(by_event.get(&incoming.message.id).cloned().unwrap_or_default());
         }
     }
 

@@ -63,8 +63,8 @@ pub struct Partition {
     settings: PartitionSettings,
     next: Sequence,
     inbox: VecDeque<Incoming>,
-    /// A look-up is in flight, under this number.
-    looking_up: Option<u64>,
+    /// A look-up is in flight: its number, and how many messages at the inbox's front it is for.
+    looking_up: Option<(u64, usize)>,
     look_ups: u64,
     events: HashMap<EventId, InFlight>,
     projects: HashMap<ProjectId, Project>,

@@ -24,6 +24,8 @@ pub(super) struct Project {
     pub(super) covers: RegistryVersion,
     /// A load is in flight, which began when this was the newest version heard of.
     pub(super) loading: Option<RegistryVersion>,
+    /// What is being loaded may be older than what a lane here wrote: it must be loaded once more.
+    pub(super) again: bool,
     /// A newer one was heard of since.
     pub(super) wanted: RegistryVersion,
     /// Somebody waits to hear that this version is known here.

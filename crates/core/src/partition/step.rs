@@ -50,6 +50,11 @@ impl Partition {
     ) -> Result<(), Broken> {
         let Some(project) = self.projects.get_mut(&id) else { return Ok(()) };
         let asked = project.loading.take().unwrap_or_default();
+        if std::mem::take(&mut project.again) {
+            project.loading = Some(project.wanted);
+            out.push(Action::LoadRegistry { project: id });
+            return Ok(());
+        }
         // Read from the primary after `asked` was heard of, so it is as new as that, whatever number it carries.
         project.covers = project.covers.max(version).max(asked);
         project.webhooks = Some(webhooks);
@@ -117,8 +122,10 @@ impl Partition {
     ) -> Result<(), Broken> {
         let Some(entry) = self.lane_mut(id) else { return Ok(()) };
         let mut actions = Vec::new();
+        let disabling = entry.lane.is_disabling();
         entry.lane.step(now, input, chance, &mut actions);
         entry.lane.invariants()?;
+        let disabled = disabling && !entry.lane.is_disabling();
         let due = entry.lane.deadline();
         let before = entry.scheduled;
         // A timer that fires early is set anew then; only an earlier one is set now.
@@ -138,6 +145,9 @@ impl Partition {
             .is_some_and(|entry| entry.lane.status() == Status::Deleted && entry.lane.is_idle());
         if done {
             self.forget_lane(id);
+        }
+        if disabled {
+            self.load_again(id.project, out);
         }
         for action in actions {
             match action {

@@ -25,11 +25,29 @@ const READ_BYTES: usize = 1 << 20;
 
 /// What came of a future.
 pub(crate) enum Done {
-    Registry { project: ProjectId, registry: Registry },
-    LookedUp { number: u64, settled: Vec<DeliveryKey> },
-    Attempted { lane: LaneId, attempt: AttemptId, result: Attempted },
-    Read { lane: LaneId, ticket: Ticket, rows: Vec<HeldDelivery>, more: bool },
-    Written { writes: Vec<LaneWrite>, committed: Committed },
+    Registry {
+        project: ProjectId,
+        registry: Registry,
+    },
+    LookedUp {
+        number: u64,
+        settled: Vec<DeliveryKey>,
+    },
+    Attempted {
+        lane: LaneId,
+        attempt: AttemptId,
+        result: Attempted,
+    },
+    Read {
+        lane: LaneId,
+        ticket: Ticket,
+        rows: Vec<HeldDelivery>,
+        more: bool,
+    },
+    Written {
+        writes: Vec<LaneWrite>,
+        committed: Committed,
+    },
     Settled,
     Renewed(bool),
     Confirmed,
@@ -83,12 +101,8 @@ impl Io {
         match self.persist("commit", commit).await {
             Ok(committed) => {
                 for (project, version) in &committed.disabled {
-                    let announced = self
-                        .shared
-                        .ports
-                        .announcements
-                        .end_change(self.lease.partition, *project, *version)
-                        .await;
+                    let announced =
+                        self.shared.ports.announcements.end_change(self.lease.partition, *project, *version).await;
                     if let Err(error) = announced {
                         tracing::warn!(%project, %error, "a disabled webhook could not be announced");
                     }

@@ -1,0 +1,116 @@
+//! A store in memory with the meaning that the port's documentation gives to each change.
+
+use std::collections::BTreeMap;
+
+use crate::delivery::{DeadReason, HeldDelivery};
+use crate::ids::{EventId, ProjectId, Sequence, WebhookId};
+use crate::ports::{Change, Committed, LaneRecord, RestingLane};
+use crate::webhook::DisabledReason;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct ModelStore {
+    pub(super) backlog: BTreeMap<Sequence, HeldDelivery>,
+    pub(super) set_aside: BTreeMap<Sequence, HeldDelivery>,
+    pub(super) dead: BTreeMap<EventId, (DeadReason, u32)>,
+    pub(super) record: Option<LaneRecord>,
+    pub(super) disabled: Option<DisabledReason>,
+    pub(super) highest: Sequence,
+}
+
+impl ModelStore {
+    pub(super) fn has(&self, event: EventId) -> bool {
+        self.dead.contains_key(&event)
+            || self.backlog.values().chain(self.set_aside.values()).any(|row| row.message.id == event)
+    }
+
+    pub(super) fn commit(&mut self, changes: &[Change]) -> Committed {
+        let mut committed = Committed::default();
+        for change in changes {
+            self.apply(change, &mut committed);
+        }
+        committed
+    }
+
+    fn apply(&mut self, change: &Change, committed: &mut Committed) {
+        match change {
+            Change::Hold { delivery, .. } => {
+                self.highest = self.highest.max(delivery.sequence);
+                if !self.has(delivery.message.id) {
+                    self.backlog.insert(delivery.sequence, HeldDelivery::clone(delivery));
+                }
+            }
+            Change::Remove { key } => {
+                take(&mut self.backlog, key.event);
+            }
+            Change::SetAside { key, attempts, .. } => {
+                if let Some(mut row) = take(&mut self.backlog, key.event) {
+                    row.attempts = *attempts;
+                    row.sent = true;
+                    self.set_aside.insert(row.sequence, row);
+                }
+            }
+            Change::Return { .. } => self.backlog.append(&mut self.set_aside),
+            Change::Bury { key, reason, attempts, .. } => {
+                if take(&mut self.backlog, key.event).is_some() {
+                    self.dead.insert(key.event, (*reason, *attempts));
+                }
+            }
+            Change::BurySetAside { .. } => {
+                committed.buried += self.set_aside.len() as u64;
+                for row in std::mem::take(&mut self.set_aside).into_values() {
+                    self.dead.insert(row.message.id, (DeadReason::Poison, row.attempts));
+                }
+            }
+            Change::Lane { record, .. } => self.record = *record,
+            Change::Disable { reason, .. } => {
+                self.disabled.get_or_insert(*reason);
+            }
+            Change::Drop { limit, .. } => {
+                self.record = None;
+                for _ in 0..*limit {
+                    if self.backlog.pop_first().or_else(|| self.set_aside.pop_first()).is_none() {
+                        return;
+                    }
+                    committed.dropped += 1;
+                }
+                committed.more = true;
+            }
+            Change::Expire { before, limit, .. } => {
+                let old = |rows: &BTreeMap<Sequence, HeldDelivery>| {
+                    rows.iter().find(|(_, row)| row.message.accepted_at < *before).map(|(sequence, _)| *sequence)
+                };
+                for _ in 0..*limit {
+                    let (backlog, set_aside) = (old(&self.backlog), old(&self.set_aside));
+                    let row = backlog
+                        .and_then(|sequence| self.backlog.remove(&sequence))
+                        .or_else(|| set_aside.and_then(|sequence| self.set_aside.remove(&sequence)));
+                    let Some(row) = row else { return };
+                    self.dead.insert(row.message.id, (DeadReason::Expired, row.attempts));
+                    committed.buried += 1;
+                }
+                committed.more = true;
+            }
+        }
+    }
+
+    /// The lowest rows, and whether there are more.
+    pub(super) fn read(&self, rows: u32) -> (Vec<HeldDelivery>, bool) {
+        let rows = rows as usize;
+        (self.backlog.values().take(rows).cloned().collect(), self.backlog.len() > rows)
+    }
+
+    pub(super) fn resting(&self, webhook: WebhookId, project: ProjectId) -> RestingLane {
+        RestingLane {
+            webhook,
+            project,
+            backlog: self.backlog.len() as u64,
+            set_aside: self.set_aside.len() as u64,
+            record: self.record,
+        }
+    }
+}
+
+fn take(rows: &mut BTreeMap<Sequence, HeldDelivery>, event: EventId) -> Option<HeldDelivery> {
+    let sequence = rows.iter().find(|(_, row)| row.message.id == event).map(|(sequence, _)| *sequence)?;
+    rows.remove(&sequence)
+}

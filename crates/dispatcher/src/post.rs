@@ -1,0 +1,199 @@
+//! An attempt: guard, connect, sign, POST, and what came of it. The wire is reqwest's, which the product's owner asks
+//! for; it is set up so that it can reach nothing but what the guard has judged.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `endpoint` | what is built once for a webhook's URL |
+//! | `request` | the headers of an attempt |
+//! | `client` | the HTTP client, which dials judged addresses alone |
+//! | `failure` | from a library's error to the contract's |
+//! | `answer` | what is read of a response |
+
+mod answer;
+mod client;
+mod endpoint;
+mod failure;
+mod request;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use reqwest::Response;
+use spectrum_webhook_core::attempt::{Ended, Failure};
+use spectrum_webhook_core::ids::{EventId, Sequence};
+use spectrum_webhook_core::retry_after;
+use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_core::webhook::SigningKeys;
+use tokio::time::{Instant, timeout_at};
+
+use self::client::{Stage, watched};
+pub use self::endpoint::Endpoint;
+use crate::guard::Guard;
+
+/// How attempts are made.
+#[derive(Clone, Debug)]
+pub struct PosterSettings {
+    /// What the `User-Agent` shows behind `spectrum-webhook/`.
+    pub version: String,
+    /// The time for the whole exchange.
+    pub attempt_timeout: Duration,
+    /// The part of it that TCP, TLS and HTTP may take until the connection stands.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// Certificates (PEM) of authorities that are trusted beside the public ones.
+    pub extra_ca: Option<Vec<u8>>,
+}
+
+impl Default for PosterSettings {
+    fn default() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            attempt_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            extra_ca: None,
+        }
+    }
+}
+
+/// Settings that no poster can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum PosterError {
+    /// The version is not visible ASCII.
+    #[error("the version cannot be part of a header")]
+    Version,
+    /// The extra authorities are not certificates in PEM.
+    #[error("the extra certificate authorities are not PEM certificates")]
+    ExtraCa,
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up")]
+    Client,
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// What one attempt sends.
+#[derive(Clone, Debug)]
+pub struct AttemptRequest<'a> {
+    /// Where to.
+    pub endpoint: &'a Endpoint,
+    /// The event.
+    pub event: EventId,
+    /// The body's `event`.
+    pub event_type: &'a str,
+    /// The event's place.
+    pub sequence: Sequence,
+    /// 1, 2, …
+    pub number: u32,
+    /// The webhook's keys.
+    pub keys: &'a SigningKeys,
+    /// The bytes that were posted to ingest.
+    pub body: Bytes,
+}
+
+/// What came of an attempt. Times are in milliseconds from its start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Posted {
+    /// How it ended.
+    pub ended: Ended,
+    /// Until the connection stood; 0 on a kept one, `None` when it never did.
+    pub connect_ms: Option<u32>,
+    /// Until the status line; `None` when it never came.
+    pub first_byte_ms: Option<u32>,
+    /// Until the end, with what was read of the body.
+    pub total_ms: u32,
+    /// The judged address that was called.
+    pub address: Option<SocketAddr>,
+    /// The first KiB of the response's body, as one line of text.
+    pub snippet: String,
+}
+
+/// Makes attempts.
+pub struct Poster {
+    guard: Arc<Guard>,
+    client: reqwest::Client,
+    user_agent: HeaderValue,
+    attempt_timeout: Duration,
+}
+
+/// What is measured on the way.
+#[derive(Default)]
+struct Timings {
+    connect_ms: Option<u32>,
+    first_byte_ms: Option<u32>,
+}
+
+impl Poster {
+    /// A poster that goes where this guard lets it.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub fn new(settings: PosterSettings, guard: Arc<Guard>) -> Result<Self, PosterError> {
+        Ok(Self {
+            client: client::build(&settings, Arc::clone(&guard))?,
+            guard,
+            user_agent: HeaderValue::try_from(format!("spectrum-webhook/{}", settings.version))
+                .map_err(|_| PosterError::Version)?,
+            attempt_timeout: settings.attempt_timeout,
+        })
+    }
+
+    /// One attempt, signed `now`. It ends within the attempt's time-out; dropping the future ends it at once.
+    pub async fn attempt(&self, request: AttemptRequest<'_>, now: Millis) -> Posted {
+        let start = Instant::now();
+        let deadline = start + self.attempt_timeout;
+        let failed = |failure, Timings { connect_ms, first_byte_ms }| Posted {
+            ended: Ended::Failed(failure),
+            connect_ms,
+            first_byte_ms,
+            total_ms: millis(start.elapsed()),
+            address: None,
+            snippet: String::new(),
+        };
+        let Some(url) = request.endpoint.url() else { return failed(Failure::UrlRefused, Timings::default()) };
+        let judged = timeout_at(deadline, self.guard.judge(url)).await;
+        if let Err(failure) = judged.unwrap_or(Err(Failure::DnsNoVerdict)) {
+            return failed(failure, Timings::default());
+        }
+        let http = request::build(url, &self.user_agent, request, now);
+        let (answered, stage) = watched(timeout_at(deadline, self.client.execute(http))).await;
+        let connect_ms = match stage {
+            Stage::Kept => Some(0),
+            Stage::Connecting => None,
+            Stage::Connected(took) => Some(millis(took)),
+        };
+        let response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return failed(client::failure(&error), Timings { connect_ms, first_byte_ms: None }),
+            Err(_) => {
+                let failure = if connect_ms.is_some() { Failure::Timeout } else { Failure::Connect };
+                return failed(failure, Timings { connect_ms, first_byte_ms: None });
+            }
+        };
+        let first_byte_ms = Some(millis(start.elapsed()));
+        let (ended, address) = (ended(&response, now), response.remote_addr());
+        let snippet = answer::read(response, deadline.min(Instant::now() + answer::READ_FOR)).await;
+        Posted { ended, connect_ms, first_byte_ms, total_ms: millis(start.elapsed()), address, snippet }
+    }
+}
+
+fn ended(response: &Response, now: Millis) -> Ended {
+    let status = response.status().as_u16();
+    let retry_after = if matches!(status, 429 | 503) {
+        let value = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        value.and_then(|value| retry_after::parse(value, now))
+    } else {
+        None
+    };
+    Ended::Answered { status, retry_after }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
