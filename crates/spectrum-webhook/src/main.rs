@@ -1,1 +1,52 @@
-fn main() {}
+//! The binary: the server, the commands that look after it, and the tools of someone who builds a receiver.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | [`cli`] | the commands and their arguments |
+//! | [`config`] | the settings: flags, environment, defaults, checks |
+//! | [`wire`] | which backend is in use, and how the parts are put together |
+//! | [`api_client`] | a client of the HTTP API |
+//! | [`http`] | an HTTP server with bounds and a clean stop |
+//! | [`telemetry`], [`gauges`] | the log; metrics, health and readiness |
+//! | [`commands`] | one file for each command |
+
+mod api_client;
+mod cli;
+mod commands;
+mod config;
+mod gauges;
+mod http;
+mod telemetry;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use config::sources::{Flags, Sources};
+use config::{Mistakes, Settings};
+
+/// What is wrong is the caller's: arguments or settings. (Clap uses it for arguments too.)
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    match commands::run(command) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(if error.is::<Mistakes>() { USAGE } else { 1 })
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command line program")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("spectrum-webhook: {error:#}");
+}
+
+/// The settings of this process.
+fn settings(flags: Flags) -> Result<Settings, Mistakes> {
+    config::read(&Sources::of_process(flags))
+}

@@ -1,0 +1,75 @@
+//! Measures a release build of `serve`: events posted over HTTP by many clients, delivered to a receiver on the same
+//! machine.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `server` | the system under test: a process of its own in a temporary folder |
+//! | `receiver` | takes deliveries, checks their order, notes when they arrived |
+//! | `load` | posts events |
+//! | `report` | the figures |
+
+mod load;
+mod receiver;
+mod report;
+mod server;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+/// Post events to `serve` and measure how they are accepted and delivered.
+#[derive(Parser, Debug)]
+struct Args {
+    /// Projects, each with one URL.
+    #[arg(long, default_value_t = 200)]
+    projects: usize,
+    /// Events in all.
+    #[arg(long, default_value_t = 40_000)]
+    events: usize,
+    /// Clients that post, each waiting for its answer before it posts again.
+    #[arg(long, default_value_t = 64)]
+    clients: usize,
+    /// Bytes of an event, about.
+    #[arg(long, default_value_t = 600)]
+    size: usize,
+    /// Events a second in all; without it as many as are accepted.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// The server's executable; by default the one beside this.
+    #[arg(long)]
+    binary: Option<std::path::PathBuf>,
+}
+
+/// How long the last delivery may take after the last post.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    // Another provider may come with a dependency: the choice is made here, once. A second one changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let receiver = receiver::Receiver::start(args.events, args.projects).await?;
+    let binary = match args.binary.clone() {
+        Some(binary) => binary,
+        None => std::env::current_exe()?.with_file_name("spectrum-webhook"),
+    };
+    let server = server::Server::start(&binary).await.context("the server under test")?;
+    let projects = server.register(args.projects, receiver.address()).await?;
+
+    let cpu_before = server.cpu();
+    let start = Instant::now();
+    receiver.begin(start);
+    let plan = load::Plan { events: args.events, clients: args.clients, size: args.size, rate: args.rate };
+    let posted = load::post(plan, server.api(), Arc::new(projects), start).await?;
+    let accepted_in = start.elapsed();
+    receiver.wait(PATIENCE).await?;
+    let delivered_in = receiver.last_arrival().saturating_duration_since(start);
+    let cpu = server.cpu().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
+    let memory = server.memory();
+    server.stop().await?;
+
+    report::print(&report::Run { args_events: args.events, posted, accepted_in, delivered_in, cpu, memory }, &receiver);
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The commands and their arguments.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::sources::Flags;
+
+/// Signed, ordered, durable webhooks.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 120)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Take events and deliver them, in one process.
+    Serve(Flags),
+    /// Take events only: a part of a cluster.
+    Ingest(Flags),
+    /// Deliver events only: a part of a cluster.
+    Dispatcher(Flags),
+    /// Bring the database up to this version, and end.
+    Migrate(Flags),
+    /// Check the settings and print what is in effect, secrets masked.
+    CheckConfig(CheckConfig),
+    /// Look after projects; works beside a running server.
+    #[command(subcommand)]
+    Project(Project),
+    /// Receive deliveries locally: verify and print each, and fail on request.
+    Listen(Listen),
+    /// Post events from NDJSON, in order.
+    Send(Send),
+    /// Check a captured delivery, and say what is wrong with it.
+    Verify(Verify),
+    /// Show it all: events through failing URLs and a `kill -9`, checked by an independent verifier.
+    Demo(Demo),
+}
+
+/// `check-config`.
+#[derive(Args)]
+pub(crate) struct CheckConfig {
+    /// Print the table of all settings, as Markdown, instead.
+    #[arg(long)]
+    pub(crate) table: bool,
+    /// The settings.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// `project`.
+#[derive(Subcommand)]
+pub(crate) enum Project {
+    /// Make a project; prints its id and, this one time, its secret.
+    Create {
+        /// What people call it.
+        #[arg(long, default_value = "project")]
+        name: String,
+        /// The settings.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Print all projects, one JSON object a line.
+    List {
+        /// The settings.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Replace a project's secret; prints the new one, this one time.
+    RotateSecret {
+        /// The project.
+        project: uuid::Uuid,
+        /// The settings.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Delete a project and its webhooks.
+    Delete {
+        /// The project.
+        project: uuid::Uuid,
+        /// The settings.
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+/// `listen`.
+#[derive(Args)]
+pub(crate) struct Listen {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// The webhook's signing secret, in either form; without it nothing is verified.
+    #[arg(long, env = "SPECTRUM_SIGNING_SECRET", hide_env_values = true)]
+    pub(crate) secret: Option<String>,
+    /// The status to answer with.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
+    pub(crate) status: u16,
+    /// How long to wait before each answer, like `500ms`.
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) delay: Duration,
+    /// Never answer.
+    #[arg(long)]
+    pub(crate) hang: bool,
+    /// Answer `500` to the first N requests of each event.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) fail_first: u64,
+    /// Print the bodies too, 2,000 characters each at most.
+    #[arg(long)]
+    pub(crate) body: bool,
+    /// End after this many deliveries.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+}
+
+/// `send`.
+#[derive(Args)]
+pub(crate) struct Send {
+    /// NDJSON, one event a line; `-` is the standard input.
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+    /// The server's API.
+    #[arg(long, env = "SPECTRUM_URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: url::Url,
+    /// The project's id.
+    #[arg(long, env = "SPECTRUM_PROJECT_ID")]
+    pub(crate) project: uuid::Uuid,
+    /// The project's secret.
+    #[arg(long, env = "SPECTRUM_PROJECT_SECRET", hide_env_values = true)]
+    pub(crate) secret: String,
+    /// Post up to N events in one request.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) batch: Option<u16>,
+    /// How long to go on trying an event that the server does not take for the moment.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) patience: Duration,
+}
+
+/// `verify`.
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// The webhook's signing secret, in either form.
+    #[arg(long, env = "SPECTRUM_SIGNING_SECRET", hide_env_values = true)]
+    pub(crate) secret: String,
+    /// The whole request as it was captured: head, empty line, body. `-` is the standard input.
+    #[arg(conflicts_with_all = ["headers", "body"], required_unless_present = "body")]
+    pub(crate) request: Option<PathBuf>,
+    /// The headers alone, one a line.
+    #[arg(long, requires = "body")]
+    pub(crate) headers: Option<PathBuf>,
+    /// The body alone, to the byte.
+    #[arg(long, requires = "headers")]
+    pub(crate) body: Option<PathBuf>,
+    /// When it came in, in UNIX seconds; now, if not given.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) at: Option<u64>,
+    /// Do not mind how old it is.
+    #[arg(long)]
+    pub(crate) ignore_age: bool,
+}
+
+/// `demo`.
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// Events in all, half of them for each of the two projects.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(20..=100_000))]
+    pub(crate) events: u32,
+}

@@ -1,0 +1,70 @@
+//! One file for each command.
+
+mod check_config;
+mod demo;
+mod listen;
+mod migrate;
+mod project;
+mod send;
+mod serve;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::Command;
+
+/// Runs a command.
+///
+/// # Errors
+/// Why it could not be done; [`crate::config::Mistakes`] for settings.
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(flags) => serve::serve(&crate::settings(flags)?),
+        Command::Ingest(flags) | Command::Dispatcher(flags) => serve::part_of_a_cluster(&crate::settings(flags)?),
+        Command::Migrate(flags) => migrate::migrate(&crate::settings(flags)?),
+        Command::CheckConfig(arguments) => check_config::check_config(arguments),
+        Command::Project(command) => project::project(command),
+        Command::Listen(arguments) => listen::listen(arguments),
+        Command::Send(arguments) => send::send(arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
+        Command::Demo(arguments) => demo::demo(&arguments),
+    }
+}
+
+/// A runtime for commands that are clients or do one thing.
+fn small_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// An HTTP client, which goes to the host that was named and nowhere else.
+fn client(timeout: std::time::Duration) -> anyhow::Result<reqwest::Client> {
+    // A second call finds it installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    Ok(builder.connect_timeout(std::time::Duration::from_secs(10)).timeout(timeout).build()?)
+}
+
+/// Prints a line on the standard output; a reader that is gone (`| head`) ends the program quietly.
+fn say(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Listens for SIGTERM and SIGINT from now on; the future returns at the next of them, with its name.
+///
+/// # Errors
+/// When signals cannot be listened to.
+fn asked_to_end() -> std::io::Result<impl Future<Output = &'static str>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}

@@ -1,0 +1,233 @@
+//! The settings: read from flags and the environment, all mistakes reported at once, relations that cannot hold
+//! refused.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `defaults.env`, [`table`] | every setting, its default, what it means |
+//! | [`units`] | durations, sizes, numbers |
+//! | [`sources`] | flag, environment, default: where a value comes from |
+
+pub(crate) mod sources;
+pub(crate) mod table;
+mod units;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use spectrum_webhook_core::retry::Policy;
+
+use sources::{Reader, Sources};
+
+/// Above it no event can be set to be.
+const LARGEST_EVENT: usize = 64 << 20;
+
+/// A value that prints nothing.
+#[derive(Clone)]
+pub(crate) struct Hidden(String);
+
+impl Hidden {
+    /// The value, for whoever uses it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// When a URL is down, and what is done about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    /// Events exhausted in a row that prove it.
+    pub(crate) after: u32,
+    /// The waits between probes.
+    pub(crate) probe: Policy,
+    /// Until the webhook is disabled.
+    pub(crate) budget: Duration,
+    /// How old the events of a disabled webhook may become.
+    pub(crate) keep: Duration,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// All settings, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) api_listen: SocketAddr,
+    pub(crate) ops_listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) master_key: Option<Hidden>,
+    pub(crate) operator_token: Option<Hidden>,
+    pub(crate) allow_http: bool,
+    pub(crate) allow_networks: Vec<IpNet>,
+    /// PEM.
+    pub(crate) extra_authorities: Option<Vec<u8>>,
+    pub(crate) retry: Policy,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) outage: Outage,
+    pub(crate) max_event_size: usize,
+    pub(crate) idempotency_window: Duration,
+    pub(crate) delivery_log_keep: Duration,
+    pub(crate) hold_after: Duration,
+    pub(crate) prefetch: usize,
+    pub(crate) memory_budget: usize,
+    pub(crate) attempt_slots: usize,
+    pub(crate) partitions: u16,
+    pub(crate) grace: Duration,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+}
+
+/// What is wrong with the settings: every mistake, a line each.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{} wrong in the settings:\n  {}", if .0.len() == 1 { "one thing is".to_owned() } else { format!("{} things are", .0.len()) }, .0.join("\n  "))]
+pub(crate) struct Mistakes(pub(crate) Vec<String>);
+
+/// Reads and checks all settings.
+///
+/// # Errors
+/// All mistakes.
+pub(crate) fn read(sources: &Sources) -> Result<Settings, Mistakes> {
+    let mut reader = Reader::new(sources);
+    let settings = Settings {
+        api_listen: reader.read("SPECTRUM_API_LISTEN", units::address),
+        ops_listen: reader.read("SPECTRUM_OPS_LISTEN", units::address),
+        data_dir: reader.read("SPECTRUM_DATA_DIR", |text| Ok(PathBuf::from(text))),
+        master_key: reader.optional("SPECTRUM_MASTER_KEY", master_key),
+        operator_token: reader.optional("SPECTRUM_OPERATOR_TOKEN", operator_token),
+        allow_http: reader.read("SPECTRUM_ALLOW_HTTP", units::boolean),
+        allow_networks: reader.optional("SPECTRUM_ALLOW_NETWORKS", units::networks).unwrap_or_default(),
+        extra_authorities: reader.optional("SPECTRUM_EXTRA_CA_FILE", authorities),
+        retry: Policy {
+            initial: reader.read("SPECTRUM_RETRY_INITIAL", units::duration),
+            factor: reader.read("SPECTRUM_RETRY_FACTOR", units::factor),
+            cap: reader.read("SPECTRUM_RETRY_CAP", units::duration),
+            attempts: reader.read("SPECTRUM_RETRY_ATTEMPTS", units::number(1, 100)),
+        },
+        attempt_timeout: reader.read("SPECTRUM_ATTEMPT_TIMEOUT", units::duration),
+        outage: Outage {
+            after: reader.read("SPECTRUM_OUTAGE_AFTER", units::number(1, 1_000)),
+            probe: Policy {
+                initial: reader.read("SPECTRUM_OUTAGE_PROBE_INITIAL", units::duration),
+                factor: 2.0,
+                cap: reader.read("SPECTRUM_OUTAGE_PROBE_CAP", units::duration),
+                attempts: 1,
+            },
+            budget: reader.read("SPECTRUM_OUTAGE_BUDGET", units::duration),
+            keep: reader.read("SPECTRUM_BACKLOG_KEEP", units::duration),
+        },
+        max_event_size: reader.read("SPECTRUM_MAX_EVENT_SIZE", |text| {
+            let size = units::size(text)?;
+            if size <= LARGEST_EVENT { Ok(size) } else { Err("expected 64MiB or less".to_owned()) }
+        }),
+        idempotency_window: reader.read("SPECTRUM_IDEMPOTENCY_WINDOW", units::duration),
+        delivery_log_keep: reader.read("SPECTRUM_DELIVERY_LOG_KEEP", units::duration),
+        hold_after: reader.read("SPECTRUM_HOLD_AFTER", units::duration),
+        prefetch: reader.read("SPECTRUM_PREFETCH", units::number(1, 65_535)) as usize,
+        memory_budget: reader.read("SPECTRUM_MEMORY_BUDGET", units::size),
+        attempt_slots: reader.read("SPECTRUM_ATTEMPT_SLOTS", units::number(2, 100_000)) as usize,
+        partitions: reader.read("SPECTRUM_PARTITIONS", |text| {
+            units::number(1, 4_096)(text).map(|number| u16::try_from(number).unwrap_or(u16::MAX))
+        }),
+        grace: reader.read("SPECTRUM_GRACE", units::duration),
+        log: reader.read("SPECTRUM_LOG", log_filter),
+        log_format: reader.read("SPECTRUM_LOG_FORMAT", |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("expected `text` or `json`".to_owned()),
+        }),
+    };
+    relations(&settings, &mut reader);
+    reader.finish().map(|()| settings)
+}
+
+/// What cannot hold together, although each setting is sound for itself.
+fn relations(settings: &Settings, reader: &mut Reader<'_>) {
+    let outage = &settings.outage;
+    reader.not_above("SPECTRUM_RETRY_INITIAL", settings.retry.initial, "SPECTRUM_RETRY_CAP", settings.retry.cap);
+    reader.not_above(
+        "SPECTRUM_OUTAGE_PROBE_INITIAL",
+        outage.probe.initial,
+        "SPECTRUM_OUTAGE_PROBE_CAP",
+        outage.probe.cap,
+    );
+    reader.not_above("SPECTRUM_OUTAGE_PROBE_CAP", outage.probe.cap, "SPECTRUM_OUTAGE_BUDGET", outage.budget);
+    reader.not_above("SPECTRUM_OUTAGE_BUDGET", outage.budget, "SPECTRUM_BACKLOG_KEEP", outage.keep);
+    reader.refuse_if(
+        settings.max_event_size.saturating_mul(4) > settings.memory_budget,
+        &["SPECTRUM_MEMORY_BUDGET", "SPECTRUM_MAX_EVENT_SIZE"],
+        "the memory budget must have room for four of the largest events",
+    );
+    reader.refuse_if(
+        settings.api_listen == settings.ops_listen && settings.api_listen.port() != 0,
+        &["SPECTRUM_API_LISTEN", "SPECTRUM_OPS_LISTEN"],
+        "both are the same address",
+    );
+    let cluster = ["SPECTRUM_DATABASE_URL", "SPECTRUM_AMQP_URL", "SPECTRUM_REDIS_URL"];
+    let missing: Vec<&str> = cluster.into_iter().filter(|name| reader.value(name).is_none()).collect();
+    reader.refuse_if(
+        !missing.is_empty() && missing.len() < cluster.len(),
+        &cluster,
+        &format!("all three make a cluster and none is embedded; {} is not set", missing.join(" and ")),
+    );
+    reader.refuse_if(
+        missing.is_empty(),
+        &cluster,
+        "this version has the embedded backends only and no cluster yet: unset all three",
+    );
+}
+
+fn master_key(text: &str) -> Result<Hidden, String> {
+    use base64::Engine as _;
+    let hex = text.len() == 64 && hex::decode(text).is_ok();
+    let base64 = || base64::engine::general_purpose::STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 32);
+    if hex || base64() {
+        Ok(Hidden(text.to_owned()))
+    } else {
+        Err("expected 32 bytes, as 64 hex characters or as base64 (`openssl rand -hex 32` makes one)".to_owned())
+    }
+}
+
+fn operator_token(text: &str) -> Result<Hidden, String> {
+    if (32..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(Hidden(text.to_owned()))
+    } else {
+        Err("expected 32 to 512 visible ASCII characters (`openssl rand -hex 32` makes them)".to_owned())
+    }
+}
+
+fn authorities(path: &str) -> Result<Vec<u8>, String> {
+    let text = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
+        Ok(certificates) if certificates.is_empty() => Err("the file holds no PEM certificate".to_owned()),
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("the file is not PEM: {error}")),
+    }
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("expected a level (`error`, `warn`, `info`, `debug`, `trace`) or filters like \
+                       `info,spectrum_webhook_dispatcher=debug`"
+            .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

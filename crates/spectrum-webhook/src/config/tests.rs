@@ -1,0 +1,119 @@
+use super::*;
+
+fn mistakes(environment: &[(&str, &str)]) -> Vec<String> {
+    read(&Sources::of(environment)).expect_err("mistakes").0
+}
+
+#[test]
+fn the_defaults_are_sound_and_those_of_the_contract() {
+    let settings = read(&Sources::of(&[])).expect("the defaults");
+    assert_eq!(settings.api_listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.ops_listen.to_string(), "127.0.0.1:9090");
+    assert_eq!(settings.retry, Policy::default());
+    assert_eq!(settings.max_event_size, 1 << 20);
+    assert_eq!(settings.outage.budget, Duration::from_secs(72 * 3_600));
+    assert_eq!(settings.outage.keep, Duration::from_secs(30 * 86_400));
+    assert!(!settings.allow_http && settings.allow_networks.is_empty());
+    assert!(settings.master_key.is_none() && settings.operator_token.is_none());
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let found = mistakes(&[
+        ("SPECTRUM_API_LISTEN", "localhost"),
+        ("SPECTRUM_ALLOW_HTTP", "yes"),
+        ("SPECTRUM_ALLOW_NETWORKS", "10.0.0.0/8,here"),
+        ("SPECTRUM_RETRY_INITIAL", "200"),
+        ("SPECTRUM_RETRY_ATTEMPTS", "0"),
+        ("SPECTRUM_RETRY_FACTOR", "NaN"),
+        ("SPECTRUM_MAX_EVENT_SIZE", "1MB"),
+        ("SPECTRUM_MEMORY_BUDGET", "-1B"),
+        ("SPECTRUM_LOG_FORMAT", "xml"),
+        ("SPECTRUM_EXTRA_CA_FILE", "/nowhere/ca.pem"),
+        ("SPECTRUM_ALOW_HTTP", "true"),
+    ]);
+    assert_eq!(found.len(), 11, "{found:#?}");
+    assert!(found.iter().any(|mistake| mistake.starts_with("SPECTRUM_RETRY_INITIAL: `200`: expected a duration")));
+    assert!(found.iter().any(|mistake| mistake == "SPECTRUM_ALOW_HTTP: there is no such setting"));
+}
+
+#[test]
+fn only_true_and_false_are_booleans() {
+    for text in ["1", "0", "TRUE", "True", "on", " true"] {
+        assert_eq!(mistakes(&[("SPECTRUM_ALLOW_HTTP", text)]).len(), 1, "{text}");
+    }
+    assert!(read(&Sources::of(&[("SPECTRUM_ALLOW_HTTP", "true")])).expect("sound").allow_http);
+}
+
+#[test]
+fn relations_that_cannot_hold_are_refused() {
+    for (environment, named) in [
+        ([("SPECTRUM_RETRY_INITIAL", "20s"), ("SPECTRUM_RETRY_CAP", "10s")], "20s is above 10s"),
+        ([("SPECTRUM_OUTAGE_PROBE_INITIAL", "1h"), ("SPECTRUM_OUTAGE_PROBE_CAP", "1m")], "1h is above 1m"),
+        ([("SPECTRUM_OUTAGE_BUDGET", "31days"), ("SPECTRUM_BACKLOG_KEEP", "30days")], "is above"),
+        ([("SPECTRUM_MAX_EVENT_SIZE", "2MiB"), ("SPECTRUM_MEMORY_BUDGET", "7MiB")], "four of the largest"),
+        ([("SPECTRUM_API_LISTEN", "127.0.0.1:1"), ("SPECTRUM_OPS_LISTEN", "127.0.0.1:1")], "the same address"),
+        ([("SPECTRUM_AMQP_URL", "amqp://u:pass@h"), ("SPECTRUM_REDIS_URL", "redis://h")], "DATABASE_URL is not set"),
+    ] {
+        let found = mistakes(&environment);
+        assert!(found.len() == 1 && found[0].contains(named), "{found:#?}");
+        assert!(!found[0].contains("pass"), "{found:#?}");
+    }
+}
+
+#[test]
+fn free_ports_may_both_be_zero() {
+    let both = [("SPECTRUM_API_LISTEN", "127.0.0.1:0"), ("SPECTRUM_OPS_LISTEN", "127.0.0.1:0")];
+    assert!(read(&Sources::of(&both)).is_ok());
+}
+
+#[test]
+fn a_whole_cluster_is_refused_as_long_as_there_is_none() {
+    let found = mistakes(&[
+        ("SPECTRUM_DATABASE_URL", "postgres://u:pass@h/d"),
+        ("SPECTRUM_AMQP_URL", "amqp://h"),
+        ("SPECTRUM_REDIS_URL", "redis://h"),
+    ]);
+    assert!(found.len() == 1 && found[0].contains("embedded backends only"), "{found:#?}");
+}
+
+#[test]
+fn secrets_are_in_no_mistake_and_no_debug_output() {
+    let found = mistakes(&[("SPECTRUM_MASTER_KEY", "hunter2"), ("SPECTRUM_OPERATOR_TOKEN", "hunter2")]);
+    assert_eq!(found.len(), 2);
+    assert!(!found.join("").contains("hunter2"), "{found:#?}");
+    let key = "0123456789abcdef".repeat(4);
+    let sound =
+        [("SPECTRUM_MASTER_KEY", key.as_str()), ("SPECTRUM_OPERATOR_TOKEN", "hunter2hunter2hunter2hunter2hunter2")];
+    let settings = format!("{:?}", read(&Sources::of(&sound)).expect("sound"));
+    assert!(!settings.contains("hunter2") && !settings.contains("0123456789abcdef"), "{settings}");
+}
+
+#[test]
+fn a_master_key_is_hex_or_base64() {
+    for key in ["ab".repeat(32), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()] {
+        assert!(read(&Sources::of(&[("SPECTRUM_MASTER_KEY", &key)])).is_ok());
+    }
+}
+
+#[test]
+fn an_empty_value_is_none() {
+    let settings = read(&Sources::of(&[("SPECTRUM_API_LISTEN", ""), ("SPECTRUM_MASTER_KEY", "")])).expect("sound");
+    assert_eq!(settings.api_listen.port(), 8080);
+    assert!(settings.master_key.is_none());
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_is_no_mistake() {
+    let set = [("SPECTRUM_WEBHOOK_SERVICE_HOST", "10.0.0.1"), ("SPECTRUM_WEBHOOK_PORT", "tcp://10.0.0.1:80")];
+    assert!(read(&Sources::of(&set)).is_ok());
+}
+
+#[test]
+fn the_readme_has_the_table_of_settings() {
+    let readme = include_str!("../../../../README.md");
+    assert!(
+        readme.contains(&table::markdown()),
+        "the table of README.md is not that of defaults.env: `spectrum-webhook check-config --table` prints it"
+    );
+}
