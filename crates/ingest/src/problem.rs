@@ -177,6 +177,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_code_is_in_the_reference() {
+        let reference = include_str!("../../../docs/api.md");
+        for kind in ALL {
+            let row = format!("| {} | `{}` |", kind.status.as_u16(), kind.code);
+            assert!(reference.contains(&row), "docs/api.md lacks {row}");
+        }
+    }
+
+    #[test]
     fn every_code_is_there_once_and_the_events_errors_are_among_them() {
         for (at, kind) in ALL.iter().enumerate() {
             assert!(ALL[..at].iter().all(|other| other.code != kind.code), "{}", kind.code);

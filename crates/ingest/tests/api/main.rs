@@ -1,5 +1,7 @@
 //! The HTTP API over in-memory ports.
 
+#![allow(clippy::expect_used, reason = "a helper of a test fails like the test itself")]
+
 mod accepted;
 mod batch;
 mod idempotency;
