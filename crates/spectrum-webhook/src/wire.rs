@@ -57,7 +57,7 @@ fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
 pub(crate) struct Node {
     embedded: Embedded,
     ingest: Ingest,
-    /// Shared with readiness; [`Node::drain`] takes it out.
+    /// Shared with readiness; [`Node::stop_delivering`] takes it out.
     dispatcher: Arc<Mutex<Option<Dispatcher>>>,
     pruner: Pruner,
     gauges: StoreGauges,

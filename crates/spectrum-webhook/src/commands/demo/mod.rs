@@ -58,10 +58,11 @@ pub(super) fn demo(arguments: &Demo) -> anyhow::Result<ExitCode> {
     let outcome = small_runtime()?.block_on(async {
         let ended = asked_to_end()?;
         tokio::select! {
-            outcome = run(folder.path(), arguments.events) => outcome,
-            signal = ended => Err(anyhow::anyhow!("interrupted by {signal}")),
+            outcome = run(folder.path(), arguments.events) => anyhow::Ok(Some(outcome)),
+            _ = ended => Ok(None),
         }
-    });
+    })?;
+    let Some(outcome) = outcome else { bail!("interrupted") };
     if !matches!(outcome, Ok(true)) {
         say(format_args!("the server's data and log stay in {}", folder.keep().display()));
     }

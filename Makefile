@@ -1,0 +1,39 @@
+# `make` lists what there is. Everything needs a Rust toolchain and a C compiler; `tests/setup.sh` installs what else
+# is missing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# A simulation is replayed by its seed.
+SEED ?=
+SEEDS ?= 2000
+
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spectrum-webhook/bin:$(PATH)
+
+.PHONY: help demo test check audit sim setup
+
+help: ## What there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
+
+demo: ## Events through failing URLs and a kill -9, checked by an independent verifier (under two minutes)
+	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
+	@cargo run --quiet --package spectrum-webhook --bin spectrum-webhook -- demo
+
+test: setup ## All tests
+	cargo test --workspace --no-fail-fast
+
+check: setup ## Format, clippy, dependencies' licences and sources, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo deny --workspace check --hide-inclusion-graph bans licenses sources
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+
+audit: setup ## The same for known vulnerabilities; needs the internet
+	cargo deny --workspace check --hide-inclusion-graph bans licenses sources advisories
+
+sim: ## The simulation: SEEDS=n of them, or one SEED=n again
+	cargo run --release --package spectrum-webhook-sim -- $(if $(SEED),--seed $(SEED) --seeds $(if $(filter command line,$(origin SEEDS)),$(SEEDS),1),--seeds $(SEEDS))
+
+setup:
+	@tests/setup.sh

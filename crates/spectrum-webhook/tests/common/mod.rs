@@ -1,0 +1,115 @@
+//! The binary as a child process.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+/// Every wait of these tests is bounded by it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary, without any setting of the machine that the test runs on.
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spectrum-webhook"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SPECTRUM_") {
+            command.env_remove(name);
+        }
+    }
+    command.kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: &mut Command) -> Output {
+    tokio::time::timeout(PATIENCE, command.output()).await.expect("an end in time").expect("a process")
+}
+
+/// What a command printed.
+pub(crate) fn printed(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+/// What a command complained about.
+pub(crate) fn complaint(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// The next line that satisfies `wanted`, in time.
+pub(crate) async fn next_line<R: AsyncRead + Unpin>(
+    lines: &mut Lines<BufReader<R>>,
+    wanted: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let search = async {
+        while let Some(line) = lines.next_line().await.expect("readable") {
+            if wanted(&line) {
+                return Some(line);
+            }
+        }
+        None
+    };
+    tokio::time::timeout(PATIENCE, search).await.expect("a line in time")
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) api: String,
+    pub(crate) ops: String,
+    pub(crate) log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Server {
+    /// On free ports, with holes for this machine.
+    pub(crate) async fn start(data: &Path) -> Self {
+        let mut child = binary()
+            .arg("serve")
+            .env("SPECTRUM_DATA_DIR", data)
+            .env("SPECTRUM_API_LISTEN", "127.0.0.1:0")
+            .env("SPECTRUM_OPS_LISTEN", "127.0.0.1:0")
+            .env("SPECTRUM_LOG_FORMAT", "json")
+            .env("SPECTRUM_ALLOW_HTTP", "true")
+            .env("SPECTRUM_ALLOW_NETWORKS", "127.0.0.0/8")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a server");
+        let mut log = BufReader::new(child.stderr.take().expect("a log")).lines();
+        let line = next_line(&mut log, |line| line.contains("\"listening\"")).await.expect("a server that listens");
+        let line: Value = serde_json::from_str(&line).expect("a JSON log");
+        let url = |name: &str| format!("http://{}", line[name].as_str().expect("an address"));
+        Self { api: url("api"), ops: url("ops"), child, log }
+    }
+
+    /// Asks it to end; its exit code.
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
+        let id = i32::try_from(self.child.id().expect("a running server")).expect("a process id");
+        let id = rustix::process::Pid::from_raw(id).expect("a process id");
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal");
+        let reading = async { while next_line(&mut self.log, |_| true).await.is_some() {} };
+        let (status, ()) = tokio::join!(tokio::time::timeout(PATIENCE, self.child.wait()), reading);
+        status.expect("an end in time").expect("a status").code()
+    }
+}
+
+/// A project made by the command line: its id and its secret.
+pub(crate) async fn create_project(data: &Path) -> (String, String) {
+    let made = run(binary().args(["project", "create", "--name", "first"]).env("SPECTRUM_DATA_DIR", data)).await;
+    assert!(made.status.success(), "{}", complaint(&made));
+    let made: Value = serde_json::from_slice(&made.stdout).expect("one JSON object");
+    let text = |name: &str| made[name].as_str().expect("a string").to_owned();
+    assert_eq!(made.as_object().expect("an object").len(), 2);
+    (text("projectId"), text("projectSecret"))
+}
+
+/// A client of this machine.
+pub(crate) fn client() -> reqwest::Client {
+    // A second call finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client")
+}

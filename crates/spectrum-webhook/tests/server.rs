@@ -1,0 +1,109 @@
+//! `serve` and `project`: starting, stopping, and looking after projects beside a running server.
+
+mod common;
+
+use common::{Server, binary, client, complaint, create_project, printed, run};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+#[tokio::test]
+async fn a_server_starts_on_free_ports_is_ready_and_stops_cleanly() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path()).await;
+    let get = async |path: &str| client().get(format!("{}{path}", server.ops)).send().await.expect("an answer");
+    assert_eq!(get("/healthz").await.status(), StatusCode::OK);
+    let ready = async {
+        while get("/readyz").await.status() != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, ready).await.expect("readiness in time");
+    let metrics = get("/metrics").await.text().await.expect("text");
+    for name in ["spectrum_webhook_accepted_total", "spectrum_webhook_partitions_held", "process_open_fds"] {
+        assert!(metrics.lines().any(|line| line.starts_with(name)), "{name}: {metrics}");
+    }
+    assert_eq!(server.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn projects_are_made_changed_and_deleted_beside_a_running_server() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path()).await;
+    let (id, secret) = create_project(data.path()).await;
+    assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{secret}");
+    let url = format!("{}/projects/{id}/", server.api);
+    let status =
+        async |secret: &str| client().get(&url).basic_auth(&id, Some(secret)).send().await.expect("an answer").status();
+    assert_eq!(status(&secret).await, StatusCode::OK);
+    assert_eq!(status(&"0".repeat(64)).await, StatusCode::UNAUTHORIZED);
+
+    let command = |arguments: &[&str]| {
+        let mut command = binary();
+        command.arg("project").args(arguments).env("SPECTRUM_DATA_DIR", data.path());
+        command
+    };
+    let listed = printed(&run(&mut command(&["list"])).await);
+    let listed: Value = serde_json::from_str(listed.trim()).expect("one project");
+    assert_eq!((&listed["projectId"], &listed["name"]), (&id.as_str().into(), &"first".into()));
+    assert!(!listed.to_string().contains(&secret));
+
+    let rotated = run(&mut command(&["rotate-secret", &id])).await;
+    let rotated: Value = serde_json::from_slice(&rotated.stdout).expect("a JSON object");
+    let newer = rotated["projectSecret"].as_str().expect("a secret");
+    assert_eq!(status(newer).await, StatusCode::OK);
+    assert_eq!(status(&secret).await, StatusCode::UNAUTHORIZED);
+
+    assert!(run(&mut command(&["delete", &id])).await.status.success());
+    assert_eq!(status(newer).await, StatusCode::UNAUTHORIZED);
+    let again = run(&mut command(&["delete", &id])).await;
+    assert_eq!(again.status.code(), Some(1));
+    assert!(complaint(&again).contains("there is no project"), "{}", complaint(&again));
+    assert_eq!(server.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_and_the_one_who_uses_it_goes_on() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path()).await;
+    let mut second = binary();
+    second.arg("serve").env("SPECTRUM_DATA_DIR", data.path()).env("SPECTRUM_API_LISTEN", "127.0.0.1:0");
+    let refused = run(second.env("SPECTRUM_OPS_LISTEN", "127.0.0.1:0")).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = complaint(&refused);
+    let pid = server.child.id().expect("a running server");
+    assert!(said.contains("in use by another process") && said.contains(&pid.to_string()), "{said}");
+    create_project(data.path()).await;
+    assert_eq!(server.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn another_number_of_partitions_is_refused() {
+    let data = tempfile::tempdir().expect("a folder");
+    assert_eq!(Server::start(data.path()).await.terminate().await, Some(0));
+    let mut other = binary();
+    other.args(["serve", "--api-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--partitions", "8"]);
+    let refused = run(other.env("SPECTRUM_DATA_DIR", data.path())).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(complaint(&refused).contains("has 64 partitions"), "{}", complaint(&refused));
+}
+
+#[tokio::test]
+async fn a_migration_can_be_run_again_and_beside_a_server() {
+    let data = tempfile::tempdir().expect("a folder");
+    let migrate = async || run(binary().arg("migrate").env("SPECTRUM_DATA_DIR", data.path())).await.status.success();
+    assert!(migrate().await);
+    let server = Server::start(data.path()).await;
+    assert!(migrate().await);
+    assert_eq!(server.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn another_master_key_is_refused() {
+    let data = tempfile::tempdir().expect("a folder");
+    create_project(data.path()).await;
+    let mut other = binary();
+    other.args(["project", "list"]).env("SPECTRUM_DATA_DIR", data.path());
+    let refused = run(other.env("SPECTRUM_MASTER_KEY", "ab".repeat(32))).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(complaint(&refused).contains("master key"), "{}", complaint(&refused));
+}
