@@ -10,9 +10,11 @@ fn networks(list: &[&str]) -> Vec<IpNet> {
     list.iter().map(|text| text.parse().expect("a network")).collect()
 }
 
-/// Each range: first and last address, the neighbours outside it, and whether those are public.
+/// A range: its first and last address, and those neighbours outside it that are public.
+type Range = (&'static str, &'static str, Refused, Option<&'static str>, Option<&'static str>);
+
 #[rustfmt::skip]
-const RANGES: &[(&str, &str, Refused, Option<&str>, Option<&str>)] = &[
+const RANGES: &[Range] = &[
     ("0.0.0.0", "0.255.255.255", Refused::Unspecified, None, Some("1.0.0.0")),
     ("10.0.0.0", "10.255.255.255", Refused::Private, Some("9.255.255.255"), Some("11.0.0.0")),
     ("100.64.0.0", "100.127.255.255", Refused::Shared, Some("100.63.255.255"), Some("100.128.0.0")),

@@ -1,5 +1,5 @@
-//! The URL guard: which addresses an attempt may go to. It runs before every attempt, and again as the HTTP client's
-//! resolver; it fails closed.
+//! The URL guard: which addresses an attempt may go to. It runs before every attempt and fails closed; what it hands
+//! out, [`Judged`], is all that the HTTP client can dial.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +31,17 @@ pub struct GuardSettings {
     pub allow_http: bool,
     /// Networks whose addresses are allowed although they are not public.
     pub allow_networks: Vec<IpNet>,
+}
+
+/// The addresses that a URL may be called at: at least one, and each was judged. Only the guard makes one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Judged(Arc<[IpAddr]>);
+
+impl Judged {
+    /// The addresses, in the resolver's order.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.0
+    }
 }
 
 /// What is kept of a look-up.
@@ -68,7 +79,7 @@ impl Guard {
     ///
     /// # Errors
     /// `UrlRefused`, `AddressRefused`, `NameNotFound`, `NoAddress`, `DnsNoVerdict`.
-    pub async fn judge(&self, url: &Url) -> Result<(), Failure> {
+    pub async fn judge(&self, url: &Url) -> Result<Judged, Failure> {
         match url.scheme() {
             "https" => {}
             "http" if self.settings.allow_http => {}
@@ -81,15 +92,7 @@ impl Guard {
             Some(Host::Ipv6(address)) => self.allowed(&[IpAddr::V6(address)]),
             Some(Host::Domain(host)) => self.look_up(host).await?,
         };
-        allowed.map(|_| ()).ok_or(Failure::AddressRefused)
-    }
-
-    /// Where a host may be called.
-    ///
-    /// # Errors
-    /// As [`Guard::judge`].
-    pub(crate) async fn addresses(&self, host: &str) -> Result<Arc<[IpAddr]>, Failure> {
-        self.look_up(host).await?.ok_or(Failure::AddressRefused)
+        allowed.map(Judged).ok_or(Failure::AddressRefused)
     }
 
     async fn look_up(&self, host: &str) -> Result<Option<Arc<[IpAddr]>>, Failure> {

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `endpoint` | what is built once for a webhook's URL |
 //! | `request` | the headers of an attempt |
-//! | `client` | the HTTP client, which dials judged addresses alone |
+//! | `client` | the HTTP clients, which dial judged addresses alone |
 //! | `failure` | from a library's error to the contract's |
 //! | `answer` | what is read of a response |
 
@@ -30,7 +30,7 @@ use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningKeys;
 use tokio::time::{Instant, timeout_at};
 
-use self::client::{Stage, watched};
+use self::client::{Clients, Stage, pinned};
 pub use self::endpoint::Endpoint;
 use crate::guard::Guard;
 
@@ -45,6 +45,8 @@ pub struct PosterSettings {
     pub connect_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
+    /// How many unused connections are kept in all: one for each webhook that was called lately.
+    pub idle_connections: u64,
     /// Certificates (PEM) of authorities that are trusted beside the public ones.
     pub extra_ca: Option<Vec<u8>>,
 }
@@ -56,6 +58,7 @@ impl Default for PosterSettings {
             attempt_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            idle_connections: 512,
             extra_ca: None,
         }
     }
@@ -117,16 +120,9 @@ pub struct Posted {
 /// Makes attempts.
 pub struct Poster {
     guard: Arc<Guard>,
-    client: reqwest::Client,
+    clients: Clients,
     user_agent: HeaderValue,
     attempt_timeout: Duration,
-}
-
-/// What is measured on the way.
-#[derive(Default)]
-struct Timings {
-    connect_ms: Option<u32>,
-    first_byte_ms: Option<u32>,
 }
 
 impl Poster {
@@ -136,50 +132,70 @@ impl Poster {
     /// When the settings cannot be used.
     pub fn new(settings: PosterSettings, guard: Arc<Guard>) -> Result<Self, PosterError> {
         Ok(Self {
-            client: client::build(&settings, Arc::clone(&guard))?,
             guard,
+            clients: Clients::new(&settings)?,
             user_agent: HeaderValue::try_from(format!("spectrum-webhook/{}", settings.version))
                 .map_err(|_| PosterError::Version)?,
             attempt_timeout: settings.attempt_timeout,
         })
     }
 
-    /// One attempt, signed `now`. It ends within the attempt's time-out; dropping the future ends it at once.
+    /// One attempt, signed `now`. It ends within the attempt's time-out; dropping the future ends it at once, and its
+    /// connection with it.
     pub async fn attempt(&self, request: AttemptRequest<'_>, now: Millis) -> Posted {
         let start = Instant::now();
-        let deadline = start + self.attempt_timeout;
-        let failed = |failure, Timings { connect_ms, first_byte_ms }| Posted {
-            ended: Ended::Failed(failure),
-            connect_ms,
-            first_byte_ms,
-            total_ms: millis(start.elapsed()),
+        let mut posted = Posted {
+            ended: Ended::Failed(Failure::UrlRefused),
+            connect_ms: None,
+            first_byte_ms: None,
+            total_ms: 0,
             address: None,
             snippet: String::new(),
         };
-        let Some(url) = request.endpoint.url() else { return failed(Failure::UrlRefused, Timings::default()) };
-        let judged = timeout_at(deadline, self.guard.judge(url)).await;
-        if let Err(failure) = judged.unwrap_or(Err(Failure::DnsNoVerdict)) {
-            return failed(failure, Timings::default());
+        if let Err(failure) = self.exchange(request, now, start, &mut posted).await {
+            posted.ended = Ended::Failed(failure);
         }
+        posted.total_ms = millis(start.elapsed());
+        posted
+    }
+
+    async fn exchange(
+        &self,
+        request: AttemptRequest<'_>,
+        now: Millis,
+        start: Instant,
+        posted: &mut Posted,
+    ) -> Result<(), Failure> {
+        let deadline = start + self.attempt_timeout;
+        let webhook = request.endpoint.webhook();
+        let url = request.endpoint.url().ok_or(Failure::UrlRefused)?;
+        let judged = timeout_at(deadline, self.guard.judge(url)).await.unwrap_or(Err(Failure::DnsNoVerdict))?;
+        let only = <[_; 1]>::try_from(judged.addresses()).ok();
+        let client = self.clients.of(webhook, &judged).map_err(|_| Failure::Connect)?;
         let http = request::build(url, &self.user_agent, request, now);
-        let (answered, stage) = watched(timeout_at(deadline, self.client.execute(http))).await;
-        let connect_ms = match stage {
+
+        let (answered, stage) = pinned(judged, timeout_at(deadline, client.execute(http))).await;
+        posted.connect_ms = match stage {
             Stage::Kept => Some(0),
             Stage::Connecting => None,
-            Stage::Connected(took) => Some(millis(took)),
+            Stage::Connected(at) => Some(millis(at - start)),
         };
+        if posted.connect_ms.is_some() {
+            // Without an answer the client does not say which of several addresses it had called.
+            let port = url.port_or_known_default().unwrap_or_default();
+            posted.address = only.map(|[address]| SocketAddr::new(address, port));
+        }
         let response = match answered {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return failed(client::failure(&error), Timings { connect_ms, first_byte_ms: None }),
-            Err(_) => {
-                let failure = if connect_ms.is_some() { Failure::Timeout } else { Failure::Connect };
-                return failed(failure, Timings { connect_ms, first_byte_ms: None });
-            }
+            Ok(Err(error)) => return Err(failure::of(&error)),
+            Err(_) if posted.connect_ms.is_some() => return Err(Failure::Timeout),
+            Err(_) => return Err(Failure::Connect),
         };
-        let first_byte_ms = Some(millis(start.elapsed()));
-        let (ended, address) = (ended(&response, now), response.remote_addr());
-        let snippet = answer::read(response, deadline.min(Instant::now() + answer::READ_FOR)).await;
-        Posted { ended, connect_ms, first_byte_ms, total_ms: millis(start.elapsed()), address, snippet }
+        posted.first_byte_ms = Some(millis(start.elapsed()));
+        posted.ended = ended(&response, now);
+        posted.address = response.remote_addr();
+        posted.snippet = answer::read(response, deadline.min(Instant::now() + answer::READ_FOR)).await;
+        Ok(())
     }
 }
 

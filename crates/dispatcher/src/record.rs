@@ -68,9 +68,10 @@ impl Recorder {
         Self { queue: Mutex::new(Some(sender)), writer: Mutex::new(Some(writer)), metrics, flush_timeout }
     }
 
-    /// Counts an attempt, and queues it for the log. It never waits.
+    /// Counts an attempt, prints its line, and queues it for the log. It never waits.
     pub fn record(&self, attempt: AttemptRecord) {
         self.metrics.count(&attempt);
+        print(&attempt);
         let queued = self.queue.lock().as_ref().is_some_and(|queue| queue.try_send(attempt).is_ok());
         if !queued {
             self.metrics.unlogged(1);
@@ -87,6 +88,24 @@ impl Recorder {
             tracing::warn!("the delivery log was not written to its end in time");
         }
     }
+}
+
+/// The one wide line of an attempt: who looks for an event's id sees its life.
+fn print(attempt: &AttemptRecord) {
+    tracing::info!(
+        event = %attempt.key.event,
+        webhook = %attempt.key.webhook,
+        project = %attempt.project,
+        event_type = attempt.event_type,
+        sequence = attempt.sequence.0,
+        attempt = attempt.number,
+        ended = attempt.ended.last().code(),
+        total_ms = attempt.total_ms,
+        connect_ms = attempt.connect_ms,
+        first_byte_ms = attempt.first_byte_ms,
+        address = attempt.address.map(tracing::field::display),
+        "attempt"
+    );
 }
 
 struct Writer {

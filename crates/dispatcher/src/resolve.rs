@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::future::{Either, select};
-use hickory_resolver::config::ResolveHosts;
+use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
@@ -71,6 +71,10 @@ impl SystemResolver {
     /// Reads the system's configuration, once.
     pub fn new() -> Result<Self, UnusableConfiguration> {
         let (config, options) = read_system_conf()?;
+        Self::with(config, options, Hosts::from_system().unwrap_or_default())
+    }
+
+    fn with(config: ResolverConfig, options: ResolverOpts, hosts: Hosts) -> Result<Self, UnusableConfiguration> {
         let search = config.domain().into_iter().chain(config.search()).cloned().collect();
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let chosen = builder.options_mut();
@@ -80,7 +84,6 @@ impl SystemResolver {
         // The guard caches, so that an answer is believed for 30 s at most.
         chosen.cache_size = 0;
         chosen.use_hosts_file = ResolveHosts::Never;
-        let hosts = Hosts::from_system().unwrap_or_default();
         Ok(Self { resolver: builder.build()?, hosts, search })
     }
 
@@ -184,49 +187,5 @@ fn merge(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(last: u8, seconds: u64) -> Result<Resolved, ResolveError> {
-        Ok(Resolved { addresses: vec![IpAddr::from([192, 0, 2, last])], ttl: Duration::from_secs(seconds) })
-    }
-
-    fn unknown() -> Result<Resolved, ResolveError> {
-        Err(ResolveError::NoVerdict("SERVFAIL".to_owned()))
-    }
-
-    #[test]
-    fn both_families_count_and_the_shorter_life_holds() {
-        let both = merge(found(1, 60), found(2, 5)).expect("addresses");
-        assert_eq!((both.addresses.len(), both.ttl), (2, Duration::from_secs(5)));
-    }
-
-    #[test]
-    fn one_family_is_enough() {
-        for missing in [Err(ResolveError::NotFound), Err(ResolveError::NoAddress), unknown()] {
-            assert_eq!(merge(found(1, 60), missing.clone()), found(1, 60));
-            assert_eq!(merge(missing, found(1, 60)), found(1, 60));
-        }
-    }
-
-    #[test]
-    fn a_family_without_a_verdict_leaves_the_host_without_one() {
-        assert_eq!(merge(Err(ResolveError::NoAddress), unknown()), unknown());
-        assert_eq!(merge(unknown(), Err(ResolveError::NotFound)), unknown());
-    }
-
-    #[test]
-    fn a_host_does_not_exist_when_neither_family_knows_it() {
-        assert_eq!(merge(Err(ResolveError::NotFound), Err(ResolveError::NotFound)), Err(ResolveError::NotFound));
-        assert_eq!(merge(Err(ResolveError::NotFound), Err(ResolveError::NoAddress)), Err(ResolveError::NoAddress));
-    }
-
-    #[tokio::test]
-    async fn the_systems_resolver_knows_localhost_and_no_malformed_name() {
-        let resolver = SystemResolver::new().expect("a resolver");
-        let localhost = resolver.resolve("localhost").await.expect("addresses");
-        assert!(localhost.addresses.iter().all(IpAddr::is_loopback), "{localhost:?}");
-        let long = format!("{}.example", "a".repeat(64));
-        assert_eq!(resolver.resolve(&long).await, Err(ResolveError::NotFound));
-    }
-}
+#[path = "resolve_tests.rs"]
+mod tests;

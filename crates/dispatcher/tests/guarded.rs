@@ -1,5 +1,7 @@
 //! Nothing reaches an address that the guard has not judged: no rebinding, no redirect, no proxy, no spelling.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::process::Command;

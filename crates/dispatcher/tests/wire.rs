@@ -1,5 +1,7 @@
 //! What an attempt puts on the wire, and what it makes of an answer.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::time::Duration;
@@ -7,9 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Version;
 use spectrum_webhook_core::attempt::Ended;
+use spectrum_webhook_core::ids::WebhookId;
 use spectrum_webhook_core::sign;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningKeys;
+use spectrum_webhook_dispatcher::post::Endpoint;
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -264,7 +268,8 @@ async fn a_hanging_url_delays_no_other_at_the_same_host() {
     .await;
     let poster = Setup::default().trusting(&authority).poster();
     let url = |path: &str| format!("https://hooks.test:{}{path}", server.raw.address.port());
-    let (bad, good) = (endpoint(&url("/hang")), endpoint(&url("/good")));
+    let other = WebhookId(uuid::Uuid::from_u128(7));
+    let (bad, good) = (endpoint(&url("/hang")), Endpoint::new(other, &url("/good")));
     let hang = attempt(&poster, &bad);
     tokio::pin!(hang);
     tokio::select! {

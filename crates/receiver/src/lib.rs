@@ -8,8 +8,8 @@
 //! | [`recorded`], [`memory`] | one request as it came; all of them, counted |
 //! | [`behaviour`] | what the endpoint answers: a status, late, never, a reset |
 //! | [`server`] | [`Receiver`]: listens, goes down, comes back on the same port |
-//! | [`verify`], `diagnose` | whether a delivery is genuine, and what is wrong if it is not |
-//! | [`check`] | what was accepted, against what arrived |
+//! | [`mod@verify`], `diagnose` | whether a delivery is genuine, and what is wrong if it is not |
+//! | [`mod@check`] | what was accepted, against what arrived |
 
 pub mod behaviour;
 pub mod check;

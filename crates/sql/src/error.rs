@@ -133,7 +133,9 @@ impl From<sqlx::Error> for Fault {
         match &error {
             sqlx::Error::Database(database) => match database.code() {
                 // SQLite's codes are numbers whose last byte is the primary code; PostgreSQL's have five characters.
-                Some(code) if code.len() < 5 => code.parse().map_or_else(|_| plain(&error), |code| sqlite(code, &error)),
+                Some(code) if code.len() < 5 => {
+                    code.parse().map_or_else(|_| plain(&error), |code| sqlite(code, &error))
+                }
                 _ => plain(&error),
             },
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => {

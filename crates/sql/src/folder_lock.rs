@@ -47,7 +47,8 @@ impl FolderLock {
             }
             Err(errno) => return Err(failed(errno.into())),
         }
-        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let written =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         written.map_err(failed)?;
         Ok(Self { _file: file })
     }

@@ -23,9 +23,7 @@ mod sql;
 mod store;
 
 pub use database::{Database, FILE_NAME, Options};
-pub use embedded::{
-    Embedded, EmbeddedAdmission, EmbeddedAnnouncements, EmbeddedLock, EmbeddedQueue,
-};
+pub use embedded::{Embedded, EmbeddedAdmission, EmbeddedAnnouncements, EmbeddedLock, EmbeddedQueue};
 pub use error::OpenError;
 pub use folder_lock::FolderLock;
 pub use secrets::MasterKey;

@@ -60,9 +60,9 @@ pub(crate) fn over_list(list: &[String], text: impl FnOnce(&str) -> String) -> S
     let mut places = String::with_capacity(size * 5);
     push_places(&mut places, 0, size);
     let padding = list.last().into_iter().cycle().take(size - list.len());
-    list.iter().chain(padding).fold(sqlx::query(AssertSqlSafe(text(&places))), |statement, value| {
-        statement.bind(value.as_str())
-    })
+    list.iter()
+        .chain(padding)
+        .fold(sqlx::query(AssertSqlSafe(text(&places))), |statement, value| statement.bind(value.as_str()))
 }
 
 /// The place behind a list of [`over_list`].

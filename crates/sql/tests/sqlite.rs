@@ -1,5 +1,7 @@
 //! What SQLite alone has to show: crashes, other processes beside it, and files that it must refuse.
 
+#![allow(clippy::expect_used, reason = "the helpers of tests are tests")]
+
 mod common;
 
 use std::path::Path;
@@ -232,8 +234,7 @@ async fn a_commit_that_fails_writes_nothing_and_fails_alone() {
     embedded.store.take_over(&lease()).await.expect("take over");
     let lease = lease();
     let hold = |webhook| {
-        let delivery =
-            HeldDelivery { sequence: Sequence(1), attempts: 0, sent: false, message: message("{}") };
+        let delivery = HeldDelivery { sequence: Sequence(1), attempts: 0, sent: false, message: message("{}") };
         Change::Hold { webhook, delivery: Box::new(delivery) }
     };
     // A webhook that never was breaks a foreign key.

@@ -156,8 +156,11 @@ impl Lane {
         let (since, probes) = self.outage.map_or((now.wall, 0), |outage| (outage.since, outage.probes));
         // Those that wait are tried if a probe shows later that the head alone is at fault.
         let fresh = self.others_wait();
+        let counted = self.count_attempts(now);
         let (mut changes, settles) = self.hold_all();
-        if self.set_aside > 0 {
+        let returns = self.set_aside > 0 || counted.is_some();
+        changes.extend(counted);
+        if returns {
             changes.push(Change::Return { webhook: self.webhook });
             self.set_aside = 0;
         }
@@ -171,6 +174,14 @@ impl Lane {
         self.failing = true;
         self.schedule_probe(now, Outage { since, probes, proven, fresh, ..NO_PROBE }, chance);
         self.commit(changes, settles, 0, out);
+    }
+
+    /// Its row was written before its last attempts: on the way aside and back it learns of them. What was never sent
+    /// is not moved that way.
+    fn count_attempts(&self, now: Now) -> Option<Change> {
+        let item = &self.current.as_ref()?.item;
+        let last = self.last.filter(|_| item.held && item.sent)?;
+        Some(Change::SetAside { key: self.key(item.event), attempts: item.attempts, last, at: now.wall })
     }
 
     fn probe_failed(&mut self, now: Now, item: Item, ended: Ended, chance: &mut dyn Chance) {

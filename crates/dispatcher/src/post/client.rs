@@ -1,48 +1,101 @@
-//! The HTTP client, so set up that nothing but a judged address is ever dialled: no redirects, no proxy, no repetition
-//! of its own, and a resolver that is the guard.
+//! The HTTP clients, so set up that nothing but a judged address is ever dialled: no redirects, no proxy, no
+//! repetition of their own, and a resolver that knows only what the guard judged for the attempt that asks.
+//!
+//! Each webhook has a client of its own, and with it connections of its own. Sharing them by host would let one URL
+//! hold up another: streams and windows of one HTTP/2 connection are shared, and a request that breaks it breaks its
+//! neighbours' too. A lane has one attempt at a time, so that one kept connection serves it.
 
 use std::cell::Cell;
-use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use spectrum_webhook_core::attempt::Failure;
+use spectrum_webhook_core::ids::WebhookId;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::{PosterError, PosterSettings};
-use crate::guard::Guard;
+use crate::guard::Judged;
 
-/// What is taken of a response's head: headers, and bytes of them over HTTP/2.
+/// Headers in a response.
 const HEADERS: usize = 128;
-const HEADER_BYTES: u32 = 64 * 1_024;
-/// Unused connections that are kept to one host.
-const IDLE_PER_HOST: usize = 8;
 
-pub(super) fn build(settings: &PosterSettings, guard: Arc<Guard>) -> Result<reqwest::Client, PosterError> {
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls(settings.extra_ca.as_deref())?)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .dns_resolver(Guarded(guard))
-        .connector_layer(Watch)
-        .connect_timeout(settings.connect_timeout.min(settings.attempt_timeout))
-        .pool_idle_timeout(settings.idle_timeout)
-        .pool_max_idle_per_host(IDLE_PER_HOST)
-        .tcp_nodelay(true)
-        .http1_max_headers(HEADERS)
-        .http2_max_header_list_size(HEADER_BYTES)
-        .build()
-        .map_err(|_| PosterError::Client)
+/// What is taken of a response over HTTP/2 before it is asked for: its headers, and what is not read of its body.
+const BUFFER: u32 = 64 * 1_024;
+
+/// Clients, each of which can have an unused connection.
+pub(super) struct Clients {
+    tls: ClientConfig,
+    connect_timeout: Duration,
+    idle_timeout: Duration,
+    kept: Cache<WebhookId, Kept>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    /// Sorted.
+    addresses: Vec<IpAddr>,
+    client: reqwest::Client,
+}
+
+impl Clients {
+    pub(super) fn new(settings: &PosterSettings) -> Result<Self, PosterError> {
+        let kept = Cache::builder()
+            .max_capacity(settings.idle_connections)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(settings.idle_timeout);
+        let clients = Self {
+            tls: tls(settings.extra_ca.as_deref())?,
+            connect_timeout: settings.connect_timeout.min(settings.attempt_timeout),
+            idle_timeout: settings.idle_timeout,
+            kept: kept.build(),
+        };
+        // Nothing that differs from one client to the next can fail: if the first can be built, all can.
+        clients.build().map(|_| clients).map_err(|_| PosterError::Client)
+    }
+
+    /// The webhook's client. A kept connection leads to an address that was judged when it was made; when the host has
+    /// moved since, it is not used again.
+    pub(super) fn of(&self, webhook: WebhookId, judged: &Judged) -> reqwest::Result<reqwest::Client> {
+        let mut addresses = judged.addresses().to_vec();
+        addresses.sort_unstable();
+        if let Some(kept) = self.kept.get(&webhook)
+            && kept.addresses == addresses
+        {
+            return Ok(kept.client);
+        }
+        let client = self.build()?;
+        self.kept.insert(webhook, Kept { addresses, client: client.clone() });
+        Ok(client)
+    }
+
+    fn build(&self) -> reqwest::Result<reqwest::Client> {
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .dns_resolver(Pinned)
+            .connector_layer(Watch)
+            .connect_timeout(self.connect_timeout)
+            .pool_idle_timeout(self.idle_timeout)
+            .pool_max_idle_per_host(1)
+            .tcp_nodelay(true)
+            .http1_max_headers(HEADERS)
+            .http2_max_header_list_size(BUFFER)
+            .http2_initial_stream_window_size(BUFFER)
+            .http2_initial_connection_window_size(BUFFER)
+            .build()
+    }
 }
 
 fn tls(extra_ca: Option<&[u8]>) -> Result<ClientConfig, PosterError> {
@@ -65,51 +118,51 @@ fn tls(extra_ca: Option<&[u8]>) -> Result<ClientConfig, PosterError> {
     Ok(config)
 }
 
-/// The client's only way to an address: the same judgement as before the attempt, so that a name that has been
-/// pointed elsewhere in between is judged anew or served from what was judged. (Address literals never come here: the
-/// judged URL is the one that is called.)
-struct Guarded(Arc<Guard>);
-
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = Arc::clone(&self.0);
-        Box::pin(async move {
-            let addresses = guard.addresses(name.as_str()).await.map_err(Refused)?;
-            let addresses: Vec<SocketAddr> = addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect();
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
+tokio::task_local! {
+    /// The attempt that this task makes.
+    static ATTEMPT: Attempt;
 }
 
-/// The guard's verdict, on its way through the client's errors.
-#[derive(Debug, thiserror::Error)]
-#[error("the URL guard refused the host: {}", .0.code())]
-pub(super) struct Refused(pub(super) Failure);
-
-tokio::task_local! {
-    /// How far the attempt of this task has come.
-    static STAGE: Cell<Stage>;
+struct Attempt {
+    judged: Judged,
+    stage: Cell<Stage>,
 }
 
 /// How far an attempt has come: what a time-out means depends on it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stage {
-    /// The client has not asked for a new connection: if it ever wrote, then on a kept one.
+    /// The client has not asked for a new connection: what it wrote, it wrote on a kept one.
     Kept,
-    /// A new one is being made: name, TCP, TLS.
+    /// A new one is being made: TCP, TLS.
     Connecting,
-    /// It stands, and took so long.
-    Connected(Duration),
+    /// It stands, since then.
+    Connected(Instant),
 }
 
-/// Runs an exchange, and keeps an eye on its connection.
-pub(super) async fn watched<F: Future>(exchange: F) -> (F::Output, Stage) {
-    STAGE
-        .scope(Cell::new(Stage::Kept), async {
-            let output = exchange.await;
-            (output, STAGE.with(Cell::get))
+/// Runs an exchange that can dial only what was judged, and keeps an eye on its connection.
+pub(super) async fn pinned<F: Future>(judged: Judged, exchange: F) -> (F::Output, Stage) {
+    let attempt = Attempt { judged, stage: Cell::new(Stage::Kept) };
+    let watched = async {
+        let output = exchange.await;
+        (output, ATTEMPT.with(|attempt| attempt.stage.get()))
+    };
+    ATTEMPT.scope(attempt, watched).await
+}
+
+/// The clients' resolver: it looks nothing up. The client makes its connections in the task that asks, so that the
+/// task's own judgement is at hand; where there is none, nothing is dialled. (Address literals never come here: the
+/// URL that was judged is the one that is called.)
+struct Pinned;
+
+impl Resolve for Pinned {
+    fn resolve(&self, _: Name) -> Resolving {
+        let judged = ATTEMPT.try_with(|attempt| attempt.judged.clone());
+        Box::pin(async move {
+            let judged = judged?;
+            let addresses: Vec<_> = judged.addresses().iter().map(|address| SocketAddr::new(*address, 0)).collect();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
         })
-        .await
+    }
 }
 
 /// Notes when a connection is asked for, and when it stands.
@@ -131,8 +184,6 @@ impl<S, R> Service<R> for Watched<S>
 where
     S: Service<R>,
     S::Future: Send + 'static,
-    S::Response: 'static,
-    S::Error: 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -143,44 +194,16 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let start = Instant::now();
-        // The client makes connections in the task that asks, so that the task's own stage is at hand. One that goes
-        // on in the background, for a later attempt, has none.
-        let note = |stage| {
-            let _ = STAGE.try_with(|cell| cell.set(stage));
-        };
+        // Without an attempt there is nobody to tell.
+        let note = |stage| ATTEMPT.try_with(|attempt| attempt.stage.set(stage)).unwrap_or(());
         note(Stage::Connecting);
         let connecting = self.0.call(request);
         Box::pin(async move {
             let connected = connecting.await;
             if connected.is_ok() {
-                note(Stage::Connected(start.elapsed()));
+                note(Stage::Connected(Instant::now()));
             }
             connected
         })
     }
-}
-
-/// The failure that an error of the client amounts to. It goes by types, never by a message's text.
-pub(super) fn failure(error: &reqwest::Error) -> Failure {
-    let causes = || std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    if let Some(Refused(failure)) = causes().find_map(|cause| cause.downcast_ref::<Refused>()) {
-        return *failure;
-    }
-    let io = causes().find_map(|cause| cause.downcast_ref::<io::Error>());
-    if error.is_connect() {
-        let tls = causes().any(|cause| cause.is::<rustls::Error>()) || io.is_some_and(is_tls);
-        return if tls { Failure::Tls } else { Failure::Connect };
-    }
-    if let Some(hyper) = causes().find_map(|cause| cause.downcast_ref::<hyper::Error>()) {
-        return super::failure::of(hyper);
-    }
-    match io {
-        Some(io) if is_tls(io) => Failure::Tls,
-        _ => Failure::Reset,
-    }
-}
-
-fn is_tls(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }

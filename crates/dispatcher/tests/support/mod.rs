@@ -1,7 +1,13 @@
 //! What the tests of attempts share: a resolver that answers from a table, raw servers that misbehave as they are
 //! told, and HTTP servers behind TLS with a private authority.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test crate uses its own part")]
+#![allow(
+    clippy::expect_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "test support: each test crate uses its own part of it"
+)]
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -30,9 +30,21 @@ const CLOSING: Duration = Duration::from_secs(15);
 /// When it cannot start, or could not end in order.
 pub(super) fn serve(settings: &Settings) -> anyhow::Result<ExitCode> {
     telemetry::start_log(&settings.log, settings.log_format)?;
+    allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(settings))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Raises the number of open files to what the system allows this process: each connection is one, and the usual
+/// soft limit of 1,024 is less than the connections that are allowed above.
+fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = raised {
+        tracing::warn!(%error, limit = ?limit.current, "the limit of open files could not be raised");
+    }
 }
 
 /// `ingest` and `dispatcher` share their backends with other processes: they need a cluster.

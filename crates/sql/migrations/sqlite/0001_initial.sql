@@ -1,6 +1,6 @@
--- Times are epoch milliseconds, ids hyphenated UUIDs, flags 0 or 1. PostgreSQL's twin of this file differs in types
--- only (BYTEA, BIGINT GENERATED ALWAYS AS IDENTITY) and has no queue, done and idempotency: its folder is
--- migrations/postgres.
+-- Times are epoch milliseconds, ids hyphenated UUIDs, flags 0 or 1. The folder of PostgreSQL's twin of this file is
+-- migrations/postgres: it differs in types only (BYTEA, BIGINT GENERATED ALWAYS AS IDENTITY), and queue, done and
+-- idempotency stay empty there.
 
 CREATE TABLE settings (
     name TEXT NOT NULL PRIMARY KEY,

@@ -148,7 +148,11 @@ impl Database {
 async fn prepare(conn: &mut Conn, cipher: &Cipher, path: &Path) -> Result<(), OpenError> {
     migrate::migrate(conn, path).await?;
     let opening = |fault: Fault| fault.opening(path.to_owned());
-    if check_key(conn, cipher).await.map_err(opening)? { Ok(()) } else { Err(OpenError::WrongKey { path: path.to_owned() }) }
+    if check_key(conn, cipher).await.map_err(opening)? {
+        Ok(())
+    } else {
+        Err(OpenError::WrongKey { path: path.to_owned() })
+    }
 }
 
 /// Whether the key is the one of the first opening.

@@ -189,7 +189,8 @@ async fn serve(mut conn: Conn, mut receiver: mpsc::Receiver<Request>, state: Arc
                 Err(_) => break,
             }
         }
-        let outcome = if state.abandoned.load(Ordering::Acquire) { Err(Fault::closed()) } else { group.run(&mut conn).await };
+        let outcome =
+            if state.abandoned.load(Ordering::Acquire) { Err(Fault::closed()) } else { group.run(&mut conn).await };
         state.failing.store(outcome.is_err(), Ordering::Release);
         group.answer(outcome);
     }

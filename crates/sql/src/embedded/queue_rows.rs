@@ -99,8 +99,7 @@ pub(super) async fn read(conn: &mut Conn, range: Range) -> Result<(Vec<QueueRow>
     let sql = "SELECT position, again, event, project, event_type, accepted_at, registry, traceparent, body \
                FROM queue WHERE partition_id = $1 AND position > $2 ORDER BY position LIMIT $3";
     let limit = i64::try_from(range.rows).unwrap_or(i64::MAX);
-    let mut stream =
-        sqlx::query(sql).bind(i64::from(range.partition.0)).bind(range.behind).bind(limit).fetch(conn);
+    let mut stream = sqlx::query(sql).bind(i64::from(range.partition.0)).bind(range.behind).bind(limit).fetch(conn);
     let mut rows = Vec::new();
     let mut size = 0_usize;
     while let Some(row) = stream.try_next().await? {

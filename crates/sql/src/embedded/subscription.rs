@@ -64,15 +64,8 @@ impl EmbeddedSubscription {
         let signals = partition.signal.subscribe();
         let unacknowledged = Mutex::new(Some(BTreeSet::new()));
         let shared = Arc::new(Shared { id, database, partition, unacknowledged });
-        let mut subscription = Self {
-            shared,
-            signals,
-            prefetch: prefetch.max(1),
-            cursor: 0,
-            redelivered_up_to: 0,
-            more: true,
-            seen: 0,
-        };
+        let mut subscription =
+            Self { shared, signals, prefetch: prefetch.max(1), cursor: 0, redelivered_up_to: 0, more: true, seen: 0 };
         subscription.activate();
         subscription
     }

@@ -128,13 +128,7 @@ impl Commit<'_> {
         Ok(())
     }
 
-    async fn set_aside(
-        &mut self,
-        key: DeliveryKey,
-        attempts: u32,
-        last: LastAttempt,
-        at: Millis,
-    ) -> Result<(), Fault> {
+    async fn set_aside(&mut self, key: DeliveryKey, attempts: u32, last: LastAttempt, at: Millis) -> Result<(), Fault> {
         let sql = "INSERT INTO set_aside (event, webhook, partition_id, sequence, attempts, last, set_aside_at) \
                    SELECT event, webhook, partition_id, sequence, $3, $4, $5 FROM backlog \
                    WHERE event = $1 AND webhook = $2 ON CONFLICT (event, webhook) DO NOTHING";

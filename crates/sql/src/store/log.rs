@@ -42,12 +42,7 @@ pub(super) async fn record(conn: &mut Conn, attempts: Vec<AttemptRecord>) -> Res
     Ok(())
 }
 
-pub(super) async fn quarantine(
-    conn: &mut Conn,
-    lease: Lease,
-    message: Unreadable,
-    at: Millis,
-) -> Result<(), Fault> {
+pub(super) async fn quarantine(conn: &mut Conn, lease: Lease, message: Unreadable, at: Millis) -> Result<(), Fault> {
     fence(conn, &lease, 0).await?;
     let sql = "INSERT INTO quarantine (id, partition_id, bytes, detail, quarantined_at) VALUES ($1, $2, $3, $4, $5)";
     let statement = sqlx::query(sql)

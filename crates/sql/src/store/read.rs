@@ -14,12 +14,7 @@ use crate::error::Fault;
 use crate::sql::{Columns as _, Conn, chunks, over_list};
 
 /// Row by row, so that no more bodies are in memory than were asked for.
-pub(super) async fn backlog(
-    conn: &mut Conn,
-    webhook: WebhookId,
-    rows: u32,
-    bytes: usize,
-) -> Result<Backlog, Fault> {
+pub(super) async fn backlog(conn: &mut Conn, webhook: WebhookId, rows: u32, bytes: usize) -> Result<Backlog, Fault> {
     let sql = "SELECT e.id, e.project, e.event_type, e.accepted_at, e.registry, e.traceparent, e.body, \
                b.sequence, b.attempts, b.sent \
                FROM backlog b JOIN events e ON e.id = b.event \

@@ -1,5 +1,6 @@
 //! A data folder, and what opens it.
 #![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses a part of it")]
+#![allow(clippy::expect_used, reason = "the helpers of tests are tests")]
 
 use spectrum_webhook_sql::{Embedded, MasterKey, Options};
 use tempfile::TempDir;

@@ -72,7 +72,11 @@ async fn a_key_with_another_body_is_refused(world: AdmissionWorld) {
     let project = project();
     let first = accept(&world, project, &idempotency(1, 1)).await;
     assert_eq!(begin(&world, project, &idempotency(1, 2), NOW).await.1, Verdict::Mismatch);
-    assert_eq!(begin(&world, project, &idempotency(1, 1), NOW).await.1, Verdict::Duplicate(first), "it changed nothing");
+    assert_eq!(
+        begin(&world, project, &idempotency(1, 1), NOW).await.1,
+        Verdict::Duplicate(first),
+        "it changed nothing"
+    );
 }
 
 async fn a_failed_publish_is_tried_again_under_its_id(world: AdmissionWorld) {

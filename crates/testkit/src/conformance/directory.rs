@@ -87,7 +87,8 @@ async fn a_projects_secret_can_be_replaced(world: StoreWorld) {
 async fn a_webhook_is_registered_as_it_was_sent(world: StoreWorld) {
     let project = create_project(&world).await;
     let url = "HTTPS://Example.com:443/a%2Fb/../c?q=é'#x ";
-    let new = NewWebhook { event_types: Some(vec!["messages".to_owned(), "\"".to_owned()]), ..new_webhook(project, url) };
+    let new =
+        NewWebhook { event_types: Some(vec!["messages".to_owned(), "\"".to_owned()]), ..new_webhook(project, url) };
     let (webhook, version) = world.directory.register(new.clone(), NOW).await.expect("register");
     assert_eq!((webhook.id, webhook.project, webhook.url.as_str()), (new.id, project, url));
     assert_eq!((webhook.event_types.clone(), webhook.disabled), (new.event_types, None));

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
-use spectrum_webhook_core::ids::{Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
+use spectrum_webhook_core::ids::{
+    Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId,
+};
 use spectrum_webhook_core::ports::{IdempotencyKey, Lease, Publication};
 use spectrum_webhook_core::time::Millis;
 use uuid::Uuid;
@@ -11,7 +13,8 @@ pub(super) const PARTITION: PartitionId = PartitionId(3);
 pub(super) const NOW: Millis = Millis(1_750_000_000_000);
 
 /// Bytes that a rebuilt body would lose: order, white space, escapes, number forms, and what is no text at all.
-pub(super) const BODY: &[u8] = b"{ \"b\":1.0e+2,\t\"a\": \"\\u00e9\\/\\ud800\" ,\"a\":-0}\r\n\0\xff\xfe'; DROP TABLE events; --";
+pub(super) const BODY: &[u8] =
+    b"{ \"b\":1.0e+2,\t\"a\": \"\\u00e9\\/\\ud800\" ,\"a\":-0}\r\n\0\xff\xfe'; DROP TABLE events; --";
 
 pub(super) fn owner() -> OwnerId {
     OwnerId(Uuid::new_v4())

@@ -142,12 +142,8 @@ async fn a_fenced_owner_writes_nothing(world: StoreWorld) {
     let scene = Scene::new(world, 1).await;
     let (store, webhook) = (&scene.world.store, scene.webhooks[0]);
     let held = scene.hold(&[1, 2, 3]).await;
-    let set_aside = Change::SetAside {
-        key: key(&held[0], webhook),
-        attempts: 6,
-        last: LastAttempt::Status(500),
-        at: NOW,
-    };
+    let set_aside =
+        Change::SetAside { key: key(&held[0], webhook), attempts: 6, last: LastAttempt::Status(500), at: NOW };
     scene.commit(std::slice::from_ref(&set_aside)).await;
     let before = store.totals().await.expect("totals");
     let registry = store.registry(scene.project).await.expect("registry").version;
@@ -216,8 +212,7 @@ async fn a_backlog_is_read_from_its_lowest_number(world: StoreWorld) {
 async fn a_read_ends_at_its_rows_and_at_its_bytes_but_not_before_one(world: StoreWorld) {
     let scene = Scene::new(world, 1).await;
     let webhook = scene.webhooks[0];
-    let holds: Vec<Change> =
-        (1..=5).map(|sequence| hold(webhook, sequence, &scene.message(&[b'x'; 1_000]))).collect();
+    let holds: Vec<Change> = (1..=5).map(|sequence| hold(webhook, sequence, &scene.message(&[b'x'; 1_000]))).collect();
     scene.commit(&holds).await;
     for (rows, bytes, expected, more) in
         [(2, usize::MAX, 2, true), (5, usize::MAX, 5, false), (9, 1, 1, true), (9, 0, 1, true), (9, 2_500, 3, true)]

@@ -271,6 +271,19 @@ fn what_an_outage_exhausted_has_all_its_attempts_again_when_it_is_over() {
 }
 
 #[test]
+fn every_event_of_an_outage_goes_on_counting_its_attempts() {
+    let mut bench = outage_of_three();
+    let attempts: Vec<u32> = bench.store.backlog.values().map(|row| row.attempts).collect();
+    assert_eq!(attempts, [6, 6, 6]);
+    bench.restart(Status::Enabled);
+    probe(&mut bench, 200);
+    assert_eq!((bench.open().event, bench.open().number), (2, 7));
+    bench.answers(200);
+    bench.settle_down();
+    assert_eq!((bench.open().event, bench.open().number), (3, 7));
+}
+
+#[test]
 fn an_outage_outlives_its_owner() {
     let mut bench = outage_of_three();
     probe(&mut bench, 500);
