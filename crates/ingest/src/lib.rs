@@ -7,6 +7,7 @@
 //! | [`router`](mod@router) | which path is served by what |
 //! | `auth` | who calls: a project by HTTP Basic, or an operator by a bearer token |
 //! | `body` | reading a body: bounded in bytes, in time and in memory |
+//! | `leftover` | reading on when the answer is decided before the body's end |
 //! | `accept` | one event: admission, publish, answer |
 //! | `identity` | the event's id, and what makes two posts the same event |
 //! | `batch`, `lines` | many events, one a line |
@@ -21,6 +22,7 @@ mod auth;
 mod batch;
 mod body;
 mod identity;
+mod leftover;
 mod lines;
 mod manage;
 pub mod metrics;

@@ -1,11 +1,11 @@
 //! Which path is served by what. Every path is served with and without the trailing slash.
 
-use axum::Router;
 use axum::routing::{MethodRouter, get, patch, post};
+use axum::{Router, middleware};
 
 use crate::problem::{METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
 use crate::state::Ingest;
-use crate::{accept, batch, manage};
+use crate::{accept, batch, leftover, manage};
 
 /// The routes of the ingest and the management API.
 pub fn router(state: Ingest) -> Router {
@@ -26,5 +26,6 @@ pub fn router(state: Ingest) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(METHOD_NOT_ALLOWED, "this path does not take this method: see the Allow header")
         })
+        .layer(middleware::from_fn(leftover::forget))
         .with_state(state)
 }

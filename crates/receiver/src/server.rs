@@ -32,6 +32,8 @@ use crate::recorded::{Headers, Recorded};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long its own port may stay taken after it went down.
+const REBIND: Duration = Duration::from_secs(5);
 
 /// The bounds of a receiver.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +177,7 @@ impl Receiver {
         match std::mem::replace(&mut *state, State::Moving) {
             State::Up(acceptor) => {
                 end(acceptor).await;
-                *state = State::Down(bound(self.address)?);
+                *state = State::Down(bound(self.address).await?);
             }
             already => *state = already,
         }
@@ -191,7 +193,7 @@ impl Receiver {
         match std::mem::replace(&mut *state, State::Moving) {
             State::Up(acceptor) => *state = State::Up(acceptor),
             other => {
-                let socket = if let State::Down(socket) = other { socket } else { bound(self.address)? };
+                let socket = if let State::Down(socket) = other { socket } else { bound(self.address).await? };
                 let listener = socket.listen(1024)?;
                 *state = State::Up(tokio::spawn(accept(listener, self.tls.clone(), Arc::clone(&self.shared))));
             }
@@ -221,12 +223,22 @@ async fn end(acceptor: JoinHandle<()>) {
     let _ = acceptor.await;
 }
 
-fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of the listener before it may still linger on this port.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
+/// A socket on a port that was ours until now.
+async fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let deadline = tokio::time::Instant::now() + REBIND;
+    loop {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Connections of the listener before it may still linger on this port.
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address) {
+            Ok(()) => return Ok(socket),
+            // A child that this process is just starting has the old listener too, until it is another program.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Accepts until it is aborted, which drops its connections.

@@ -15,7 +15,7 @@ use spectrum_webhook_core::ids::{
 };
 use spectrum_webhook_core::ports::{
     Admission as _, Announcements as _, Change, Directory as _, IdempotencyKey, Lease, Mark, NewWebhook, PortError,
-    Project, Publication, Queue as _, SequenceLock as _, Store as _, Subscription, Taken, Verdict,
+    Project, Publication, Queue as _, SequenceLock as _, Store as _, Subscription, Tag, Taken, Verdict,
 };
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningSecret;
@@ -196,6 +196,20 @@ async fn marks_go_with_the_event_they_belong_to() {
     subscription.acks().ack(&[taken[0].tag]).await.expect("acknowledge");
     assert_eq!(count(dir.path(), "done").await, 0);
     assert_eq!(count(dir.path(), "queue").await, 0);
+}
+
+#[tokio::test]
+async fn what_a_subscription_did_not_take_it_cannot_acknowledge() {
+    let dir = folder();
+    let embedded = open(&dir).await;
+    for n in 0..2 {
+        publish(&embedded, &message(&n.to_string())).await;
+    }
+    let mut subscription = subscribe(&embedded).await;
+    let taken = subscription.take(1, usize::MAX).await.expect("take");
+    let next = Tag(taken[0].tag.0 + 1);
+    subscription.acks().ack(&[next, Tag(u64::MAX)]).await.expect("nothing to do");
+    assert_eq!(count(dir.path(), "queue").await, 2);
 }
 
 #[tokio::test]

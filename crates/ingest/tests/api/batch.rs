@@ -134,6 +134,7 @@ async fn a_batch_that_takes_too_long_is_ended() {
     let slow = futures::stream::once(async { Ok::<_, std::io::Error>("{\"event\":\"a\"}\n{\"ev") });
     let reply = post(&api, Body::from_stream(slow.chain(futures::stream::pending()))).await;
     assert_eq!(results(&reply), ["accepted", "body_timeout"]);
-    assert_eq!(started.elapsed().as_secs(), 300);
+    // And one second for what it may still send.
+    assert_eq!(started.elapsed().as_secs(), 301);
     assert_eq!(api.world.published.lock().len(), 1);
 }
