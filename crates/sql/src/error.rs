@@ -1,7 +1,7 @@
 //! What a failure of the database means.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use spectrum_webhook_core::ports::PortError;
 
@@ -27,7 +27,7 @@ pub enum OpenError {
     /// There is no room.
     #[error("the disk of {} is full; free some space and start again", path.display())]
     DiskFull {
-        /// The database file.
+        /// The database file, or its folder.
         path: PathBuf,
     },
     /// The file may not be written.
@@ -76,6 +76,16 @@ pub enum OpenError {
         /// What the database said.
         detail: String,
     },
+}
+
+impl OpenError {
+    /// The folder cannot be used; why, the system says.
+    pub(crate) fn folder(dir: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull => Self::DiskFull { path: dir.to_owned() },
+            _ => Self::Folder { dir: dir.to_owned(), source },
+        }
+    }
 }
 
 /// What went wrong inside, before it is known for whom.

@@ -26,7 +26,7 @@ impl FolderLock {
     /// [`OpenError::InUse`] when someone holds it, [`OpenError::Folder`] when the folder cannot be used.
     pub fn acquire(dir: &Path) -> Result<Self, OpenError> {
         create_folder(dir)?;
-        let failed = |source| OpenError::Folder { dir: dir.to_owned(), source };
+        let failed = |source| OpenError::folder(dir, source);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -56,9 +56,5 @@ impl FolderLock {
 
 /// Makes the data folder, for this user alone, where there is none.
 pub(crate) fn create_folder(dir: &Path) -> Result<(), OpenError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| OpenError::Folder { dir: dir.to_owned(), source })
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| OpenError::folder(dir, source))
 }

@@ -1,4 +1,9 @@
-//! stub
+//! What tests need and no program does: a dev-dependency.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | [`conformance`] | one suite for each port, which every backend passes |
+//! | [`process`] | the real program as a process: started, killed, started again; its API, its log, its disk |
 
 pub mod conformance;
 pub mod process;

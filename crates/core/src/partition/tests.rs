@@ -120,9 +120,8 @@ impl Bench {
 
     /// Answers the open attempt of a lane.
     fn answer(&mut self, id: LaneId, status: u16) {
-        let is_open = |(lane, action): &(LaneId, lane::Action)| {
-            *lane == id && matches!(action, lane::Action::Attempt { .. })
-        };
+        let is_open =
+            |(lane, action): &(LaneId, lane::Action)| *lane == id && matches!(action, lane::Action::Attempt { .. });
         let at = self.lanes.iter().position(is_open).expect("an attempt is open");
         let (_, lane::Action::Attempt { attempt, .. }) = self.lanes.remove(at) else { return };
         let result = Attempted::Ended(Ended::Answered { status, retry_after: None });

@@ -65,7 +65,7 @@ impl Database {
     /// See [`OpenError`]: each says what to do.
     pub async fn open(options: Options, key: MasterKey) -> Result<Self, OpenError> {
         create_folder(&options.dir)?;
-        let failed = |source| OpenError::Folder { dir: options.dir.clone(), source };
+        let failed = |source| OpenError::folder(&options.dir, source);
         let dir = std::path::absolute(&options.dir).map_err(failed)?;
         let path = dir.join(FILE_NAME);
         let place = sqlite::Place::new(&path, options.synchronous_off)?;

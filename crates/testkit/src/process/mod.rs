@@ -3,12 +3,12 @@
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`binary`] | where the program is; it is built once for each run of the tests |
-//! | [`settings`] | the environment of a server under test |
-//! | [`log`] | what it printed |
-//! | [`server`] | [`Server`]: `serve`, from start to end; [`run`]: any other command |
-//! | [`client`] | management and ingest over HTTP |
-//! | [`disk`] | a small file system that can be full or read-only |
+//! | `binary` | where the program is; it is built once for each run of the tests |
+//! | `settings` | the environment of a server under test |
+//! | `log` | what it printed |
+//! | `server` | [`Server`]: `serve`, from start to end; [`run`]: any other command |
+//! | `client` | management and ingest over HTTP |
+//! | `disk` | a small file system that can be full or read-only |
 //!
 //! Everything here fails by panicking: a test has nothing better to do with such an error.
 

@@ -12,9 +12,7 @@ use crate::attempt::{Ended, Failure};
 use crate::chance::Seeded;
 use crate::delivery::HeldDelivery;
 use crate::ids::{EventId, Sequence};
-use crate::lane::{
-    Action, Arrival, AttemptId, Attempted, Fate, Health, Input, Lane, LaneSettings, Status, Ticket,
-};
+use crate::lane::{Action, Arrival, AttemptId, Attempted, Fate, Health, Input, Lane, LaneSettings, Status, Ticket};
 use crate::ports::{Change, Committed};
 use crate::retry::{Policy, Schedule};
 use crate::time::{Millis, Mono, Now};
@@ -103,12 +101,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 /// Small numbers, so that everything happens often.
 fn settings() -> LaneSettings {
-    let retry = Policy {
-        initial: Duration::from_millis(100),
-        factor: 3.0,
-        cap: Duration::from_millis(800),
-        attempts: 3,
-    };
+    let retry =
+        Policy { initial: Duration::from_millis(100), factor: 3.0, cap: Duration::from_millis(800), attempts: 3 };
     let probe = Policy { initial: Duration::from_millis(900), factor: 2.0, cap: Duration::from_secs(3), attempts: 1 };
     LaneSettings {
         attempts: 3,
