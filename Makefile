@@ -20,8 +20,10 @@ demo: ## Events through failing URLs and a kill -9, checked by an independent ve
 	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
 	@cargo run --quiet --package spectrum-webhook --bin spectrum-webhook -- demo
 
+# The system tests run the binary that this builds, so that they need not build another one.
 test: setup ## All tests
-	cargo test --workspace --no-fail-fast
+	cargo test --workspace --no-run
+	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" cargo test --workspace --no-fail-fast
 
 check: setup ## Format, clippy, dependencies' licences and sources, documentation
 	cargo fmt --all --check

@@ -1,0 +1,8 @@
+//! The wire contract, end to end.
+
+mod deliveries;
+mod guard;
+mod management;
+mod posts;
+mod stops;
+mod verdicts;

@@ -1,0 +1,28 @@
+//! Whole-system tests: the real program as a process, over real sockets and on a real disk, against receivers with
+//! their own memory and their own verifier.
+//!
+//! | scenario | what it shows |
+//! | --- | --- |
+//! | [`contract`] | the wire contract, from the management API to the receiver |
+//! | [`bad_input`] | what is refused, what passes to the byte, clients that misbehave |
+//! | [`order`] | first arrivals in order, through failures and outages |
+//! | [`isolation`] | no URL waits for another |
+//! | [`durability`] | `kill -9` at any moment loses and swaps nothing |
+//! | [`shutdown`] | SIGTERM neither loses nor repeats |
+//! | [`folders`] | data folders that are read-only, full, or in use |
+//! | [`ops`] | metrics that add up, health, the commands beside a running server |
+//!
+//! `world` is what they share.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the test runner captures it, and shows it when a test fails")]
+
+mod bad_input;
+mod contract;
+mod durability;
+mod folders;
+mod isolation;
+mod ops;
+mod order;
+mod shutdown;
+mod world;
