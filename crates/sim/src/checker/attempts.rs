@@ -1,0 +1,117 @@
+//! One at a time, in order, to the byte, and only where it may go.
+
+use bytes::Bytes;
+use spectrum_webhook_core::attempt::Ended;
+use spectrum_webhook_core::ids::{EventId, Sequence, WebhookId};
+
+use super::Checker;
+use super::facts::{Open, Target};
+
+/// An attempt that starts.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Its name in this run.
+    pub id: u64,
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// The event.
+    pub event: EventId,
+    /// Where it goes.
+    pub target: Target,
+    /// The ownership that starts it.
+    pub ownership: u64,
+    /// When that ownership began.
+    pub since: u64,
+    /// `X-Spectrum-Attempt`.
+    pub number: u32,
+}
+
+impl Checker {
+    /// An attempt starts: the connection is made from here on.
+    pub fn started(&mut self, started: &Started) {
+        let Started { id, webhook, event, target, ownership, since, number } = started;
+        let calm = self.calm;
+        let Some(fact) = self.webhooks.get_mut(webhook) else {
+            return self.cry(|| format!("an attempt for webhook {webhook}, which nobody registered"));
+        };
+        let open = fact.open.replace(Open { id: *id, event: *event }).map(|open| open.event);
+        let off = fact.off;
+        let known = fact.urls.allows(&target.url) && fact.secrets.allows(&target.secret);
+        let tried = fact.tried.entry(*event).or_default();
+        let heard = tried.heard_by == Some(*ownership);
+        let repeated = calm && tried.taken > 0 && tried.unheard == 0;
+        let numbered = !calm || u64::from(*number) == tried.failed.len() as u64 + 1;
+        let known_event = self.events.get(event);
+        let (copies, project) = known_event.map_or((0, None), |event| (event.copies, Some(event.project)));
+        // An event that an earlier owner had may be sent again when that one's marks were lost.
+        let own = known_event.is_some_and(|event| event.published >= *since);
+        let same_project = self.webhooks.get(webhook).map(|fact| fact.project) == project;
+        self.must(copies > 0, || format!("an attempt of event {event}, which the queue never took"));
+        self.must(copies == 0 || same_project, || format!("event {event} goes to another project's webhook {webhook}"));
+        self.must(open.is_none(), || format!("two attempts at a time for webhook {webhook}: {open:?} and {event}"));
+        self.must(!off, || format!("an attempt of {event} for webhook {webhook} after it was confirmed to be off"));
+        self.must(known, || format!("an attempt of {event} for webhook {webhook} as it was before a confirmed change"));
+        let again = ((heard && own) || repeated) && copies == 1;
+        self.must(!again, || format!("{event} is sent again to webhook {webhook}, which has taken it"));
+        self.must(numbered || copies > 1, || format!("attempt {number} of {event} at {webhook} has a wrong number"));
+    }
+
+    /// A request arrives at an endpoint.
+    pub fn arrived(&mut self, webhook: WebhookId, event: EventId, sequence: Sequence, body: &Bytes) {
+        let Some(known) = self.events.get(&event) else { return };
+        let (position, published) = (known.position, known.published);
+        let exact = known.body == body;
+        self.must(exact, || format!("the body of {event} at webhook {webhook} is not the one that was posted"));
+        let Some(fact) = self.webhooks.get_mut(&webhook) else { return };
+        let late = fact.begun > published;
+        fact.tried.entry(event).or_default().arrived += 1;
+        let latest = fact.latest;
+        let first = fact.arrived.insert(event);
+        if first {
+            fact.latest = Some((position, sequence.0));
+        }
+        self.must(!late, || format!("{event} arrives at webhook {webhook}, which was registered later"));
+        if let Some((place, number)) = latest.filter(|_| first) {
+            self.must(place < position, || {
+                format!("{event} (place {position}) arrives first at {webhook} after place {place}")
+            });
+            self.must(number < sequence.0, || {
+                format!("{event} arrives first at {webhook} with number {sequence} after {number}")
+            });
+        }
+    }
+
+    /// The endpoint took an event.
+    pub fn taken(&mut self, now: u64, webhook: WebhookId, event: EventId) {
+        let Some(fact) = self.webhooks.get_mut(&webhook) else { return };
+        let tried = fact.tried.entry(event).or_default();
+        tried.taken += 1;
+        tried.first_taken.get_or_insert(now);
+    }
+
+    /// An attempt ended, and its sender heard how.
+    pub fn ended(&mut self, id: u64, webhook: WebhookId, event: EventId, ended: Ended, ownership: u64) {
+        let Some(fact) = self.webhooks.get_mut(&webhook) else { return };
+        fact.open.take_if(|open| open.id == id);
+        if matches!(ended, Ended::Answered { status: 410, .. }) {
+            fact.was_disabled = true;
+        }
+        let tried = fact.tried.entry(event).or_default();
+        match ended {
+            Ended::Answered { status: 200..=299, .. } => tried.heard_by = Some(ownership),
+            failed => {
+                tried.failed.push(failed);
+                if tried.taken > 0 {
+                    tried.unheard += 1;
+                }
+            }
+        }
+    }
+
+    /// An attempt ended with its process, or its ownership: nobody heard how.
+    pub fn cut(&mut self, id: u64, webhook: WebhookId, event: EventId) {
+        let Some(fact) = self.webhooks.get_mut(&webhook) else { return };
+        fact.open.take_if(|open| open.id == id);
+        fact.tried.entry(event).or_default().unheard += 1;
+    }
+}

@@ -1,0 +1,109 @@
+//! What is known of events and webhooks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use spectrum_webhook_core::attempt::Ended;
+use spectrum_webhook_core::ids::{EventId, ProjectId};
+
+/// An event that the queue took.
+#[derive(Debug)]
+pub(super) struct EventFact {
+    pub(super) project: ProjectId,
+    /// Its place among all events, by when the queue took its first copy.
+    pub(super) position: u64,
+    pub(super) body: Bytes,
+    /// When the post began that the queue took it from.
+    pub(super) begun: u64,
+    pub(super) published: u64,
+    pub(super) copies: u64,
+}
+
+/// Where an attempt goes and what it is signed with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The URL.
+    pub url: String,
+    /// The key.
+    pub secret: String,
+}
+
+/// One attempt that is open.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) id: u64,
+    pub(super) event: EventId,
+}
+
+/// What was tried of a delivery.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    /// How attempts ended, of those that did not bring it there.
+    pub(super) failed: Vec<Ended>,
+    /// Arrived, whatever was answered.
+    pub(super) arrived: u64,
+    /// Times that the endpoint took it, and when first.
+    pub(super) taken: u64,
+    pub(super) first_taken: Option<u64>,
+    /// The ownership that last heard that it was taken.
+    pub(super) heard_by: Option<u64>,
+    /// Attempts whose end nobody heard, or that the endpoint took and seemed to fail.
+    pub(super) unheard: u64,
+}
+
+/// A webhook.
+#[derive(Debug)]
+pub(super) struct WebhookFact {
+    pub(super) project: ProjectId,
+    /// When its registration was begun, and when it was answered.
+    pub(super) begun: u64,
+    pub(super) registered: Option<u64>,
+    /// Someone began to delete it.
+    pub(super) deleting: bool,
+    /// It is told that it is off: no attempt may start.
+    pub(super) off: bool,
+    /// It was disabled at some time, by whomever.
+    pub(super) was_disabled: bool,
+    /// It had nothing but a healthy endpoint, and nobody changed it.
+    pub(super) healthy: bool,
+    /// Its URLs and its keys.
+    pub(super) urls: Versions,
+    pub(super) secrets: Versions,
+    pub(super) open: Option<Open>,
+    /// The latest first arrival: place and sequence number.
+    pub(super) latest: Option<(u64, i64)>,
+    pub(super) arrived: BTreeSet<EventId>,
+    pub(super) tried: BTreeMap<EventId, Tried>,
+}
+
+/// What something is or was, oldest first.
+#[derive(Debug)]
+pub(super) struct Versions {
+    all: Vec<String>,
+    /// Those before are gone for good: a change was confirmed.
+    floor: usize,
+}
+
+impl Versions {
+    pub(super) fn new(first: String) -> Self {
+        Self { all: vec![first], floor: 0 }
+    }
+
+    /// It may be this from here on.
+    pub(super) fn begin(&mut self, next: &str) {
+        if self.all.last().is_none_or(|last| last != next) {
+            self.all.push(next.to_owned());
+        }
+    }
+
+    /// It is this from here on, or something newer.
+    pub(super) fn confirm(&mut self, version: &str) {
+        if let Some(at) = self.all.iter().rposition(|one| one == version) {
+            self.floor = self.floor.max(at);
+        }
+    }
+
+    pub(super) fn allows(&self, version: &str) -> bool {
+        self.all.iter().skip(self.floor).any(|one| one == version)
+    }
+}
