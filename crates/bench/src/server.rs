@@ -29,6 +29,7 @@ impl Server {
     pub(crate) async fn start(binary: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (api, ops) = (free_address()?, free_address()?);
+        let log = std::fs::File::create(folder.path().join("server.log"))?;
         let child = Command::new(binary)
             .arg("serve")
             .env("SPECTRUM_DATA_DIR", folder.path())
@@ -36,8 +37,10 @@ impl Server {
             .env("SPECTRUM_OPS_LISTEN", ops.to_string())
             .env("SPECTRUM_ALLOW_HTTP", "true")
             .env("SPECTRUM_ALLOW_NETWORKS", "127.0.0.0/8")
-            .env("SPECTRUM_LOG", "warn")
             .stdin(Stdio::null())
+            // As shipped: one line for each attempt.
+            .stdout(log.try_clone()?)
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}: build it with `cargo build --release`", binary.display()))?;
@@ -46,7 +49,8 @@ impl Server {
         let until = Instant::now() + START;
         while !reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()) {
             if Instant::now() > until {
-                return Err(anyhow!("not ready within {START:?}"));
+                let log = std::fs::read_to_string(server.folder.path().join("server.log")).unwrap_or_default();
+                return Err(anyhow!("not ready within {START:?}:\n{log}"));
             }
             sleep(Duration::from_millis(50)).await;
         }
