@@ -14,10 +14,10 @@ use spectrum_webhook_sim::{Options, Report, run};
 #[command(name = "spectrum-webhook-sim", version)]
 struct Arguments {
     /// The first seed.
-    #[arg(long, env = "SEED", default_value_t = 1)]
+    #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many seeds to run from there.
-    #[arg(long, env = "SEEDS", default_value_t = 1)]
+    #[arg(long, default_value_t = 1)]
     seeds: u64,
     /// Threads; 0 is one for each processor.
     #[arg(long, default_value_t = 0)]

@@ -2,12 +2,12 @@
 //!
 //! | suite | port |
 //! | --- | --- |
-//! | [`queue`] | `Queue` with its subscriptions |
-//! | [`sequence_lock`] | `SequenceLock` |
-//! | [`admission`] | `Admission` |
-//! | [`announcements`] | `Announcements` |
-//! | [`store`] | `Store` |
-//! | [`directory`] | `Directory`, and the registry that the store reads of it |
+//! | `queue` | `Queue` with its subscriptions |
+//! | `sequence_lock` | `SequenceLock` |
+//! | `admission` | `Admission` |
+//! | `announcements` | `Announcements` |
+//! | `store` | `Store` |
+//! | `directory` | `Directory`, and the registry that the store reads of it |
 //!
 //! A suite panics at the first check that fails; the last check logged (at `info`) is that one.
 
