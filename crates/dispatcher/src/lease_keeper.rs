@@ -20,12 +20,15 @@ use crate::partition::{Lost, own};
 
 const ACQUIRE_RETRIES: Policy =
     Policy { initial: Duration::from_millis(100), factor: 2.0, cap: Duration::from_secs(5), attempts: u32::MAX };
+/// An ownership that lasted so long, in milliseconds, worked: what failed before it no longer counts.
+const WORKED: u64 = 60_000;
 /// Ticks for which a surplus must last before it is given back.
 const HYSTERESIS: u32 = 3;
 
 struct Held {
     partition: PartitionId,
     stop: CancellationToken,
+    since: Mono,
 }
 
 pub(crate) struct LeaseKeeper {
@@ -85,10 +88,12 @@ impl LeaseKeeper {
         };
         let partitions = usize::from(self.shared.settings.partitions);
         let target = partitions.div_ceil(live);
-        if self.held.len() > target {
+        // Those that are being given back are none of it any more, however long their last attempts take.
+        let kept = self.held.values().filter(|held| !held.stop.is_cancelled()).count();
+        if kept > target {
             self.surplus_for += 1;
             if self.surplus_for >= HYSTERESIS {
-                let surplus = self.held.len() - target;
+                let surplus = kept - target;
                 for held in self.held.values().filter(|held| !held.stop.is_cancelled()).take(surplus) {
                     held.stop.cancel();
                 }
@@ -125,7 +130,7 @@ impl LeaseKeeper {
         let holding = Arc::new(Holding::new(self.shared.clock, sent, limit));
         let stop = CancellationToken::new();
         let task = self.owners.spawn(own(Arc::clone(&self.shared), lease, holding, stop.clone()));
-        self.held.insert(task.id(), Held { partition, stop });
+        self.held.insert(task.id(), Held { partition, stop, since: sent });
         Ok(())
     }
 
@@ -142,6 +147,9 @@ impl LeaseKeeper {
             Err(error) => {
                 tracing::warn!(partition = %held.partition, %error, "an ownership ended");
                 self.shared.metrics.ownerships_lost.inc();
+                if self.shared.clock.mono().since(held.since) >= WORKED {
+                    self.failed.remove(&held.partition);
+                }
                 self.put_off(held.partition);
             }
         }

@@ -68,13 +68,19 @@ async fn own_lease(
     stop: CancellationToken,
 ) -> Result<(), Lost> {
     // The store's epoch first, then the lease once more: no older owner writes, and no newer one has begun.
-    let takeover = shared.ports.store.take_over(&lease).await?;
-    let sent = shared.clock.mono();
-    if !shared.ports.lock.renew(&lease).await? {
-        return Err(Lost::Lease);
-    }
-    holding.renewed(sent);
-    let subscription = shared.ports.queue.subscribe(&lease, shared.settings.partition.window).await?;
+    let taking = async {
+        let takeover = shared.ports.store.take_over(&lease).await?;
+        let sent = shared.clock.mono();
+        if !shared.ports.lock.renew(&lease).await? {
+            return Err(Lost::Lease);
+        }
+        holding.renewed(sent);
+        let subscription = shared.ports.queue.subscribe(&lease, shared.settings.partition.window).await?;
+        Ok((takeover, subscription))
+    };
+    // A store that hangs does not hold up a stop.
+    let Some(taken) = stop.run_until_cancelled(taking).await else { return Ok(()) };
+    let (takeover, subscription) = taken?;
 
     let mut actions = Vec::new();
     let machine = Partition::new(&lease, &takeover, shared.settings.partition.clone(), &mut actions);
@@ -103,10 +109,7 @@ async fn own_lease(
     holding.end();
     owner.tasks.shutdown().await;
     owner.count();
-    shared.metrics.released.inc_by(owner.counted.pending());
-    shared.metrics.pending.sub(i64::try_from(owner.counted.pending()).unwrap_or(i64::MAX));
-    shared.metrics.lanes.sub(owner.lanes);
-    shared.metrics.partitions_held.dec();
+    drop(owner);
     match timeout(CLOSE_TIMEOUT, subscription.close()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(partition = %lease.partition, %error, "closing the channel"),
@@ -139,6 +142,7 @@ impl Owner {
         let mut renewals = interval(shared.settings.renew_every);
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         renewals.reset();
+        self.tasks.spawn(Arc::clone(&self.io).news());
         let mut drain_until: Option<Instant> = None;
         loop {
             if self.draining && self.is_drained() {
@@ -149,6 +153,8 @@ impl Owner {
             }
             let wake = self.machine.deadline().map(|due| shared.clock.instant(due));
             let expires = shared.clock.instant(self.io.holding.expires());
+            // Made before it is asked whether there is room: what is freed from here on is not missed.
+            let freed = shared.memory_freed.notified();
             let has_room = !self.draining && shared.memory.has_room();
             tokio::select! {
                 () = stop.cancelled(), if !self.draining => {
@@ -173,12 +179,6 @@ impl Owner {
                 () = sleep_until(wake.unwrap_or(expires)), if wake.is_some() && !self.draining => {
                     self.feed(Input::Wake)?;
                 }
-                news = shared.ports.announcements.news(&lease) => {
-                    news?;
-                    for (project, version) in shared.ports.announcements.changed(&lease).await? {
-                        self.feed(Input::RegistryChanged { project, version })?;
-                    }
-                }
                 ready = subscription.ready(), if has_room => {
                     ready?;
                     for taken in subscription.take(TAKE, TAKE_BYTES).await? {
@@ -188,7 +188,7 @@ impl Owner {
                         self.feed(Input::Relieve)?;
                     }
                 }
-                () = shared.memory_freed.notified(), if !has_room && !self.draining => {}
+                () = freed, if !has_room && !self.draining => {}
             }
         }
     }
@@ -242,6 +242,13 @@ impl Owner {
             Done::Settled => {
                 self.settling = false;
                 self.flush();
+                Ok(())
+            }
+            Done::News(changed) => {
+                self.tasks.spawn(Arc::clone(&self.io).news());
+                for (project, version) in changed {
+                    self.feed(Input::RegistryChanged { project, version })?;
+                }
                 Ok(())
             }
             Done::Quarantined(tag) => {
@@ -341,9 +348,22 @@ impl Owner {
             metrics.lanes.add(lanes - self.lanes);
             self.lanes = lanes;
         }
-        let had_room = self.io.shared.memory.has_room();
-        self.share.set(self.machine.bytes());
-        if !had_room && self.io.shared.memory.has_room() {
+        if self.share.set(self.machine.bytes()) && self.io.shared.memory.has_room() {
+            self.io.shared.memory_freed.notify_waiters();
+        }
+    }
+}
+
+/// Also when the partition panics: readiness goes by these numbers.
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let metrics = &self.io.shared.metrics;
+        let pending = self.counted.pending();
+        metrics.released.inc_by(pending);
+        metrics.pending.sub(i64::try_from(pending).unwrap_or(i64::MAX));
+        metrics.lanes.sub(self.lanes);
+        metrics.partitions_held.dec();
+        if self.share.set(0) && self.io.shared.memory.has_room() {
             self.io.shared.memory_freed.notify_waiters();
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spectrum_webhook_core::attempt::AttemptRecord;
 use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
-use spectrum_webhook_core::ids::{EventId, ProjectId, Sequence};
+use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence};
 use spectrum_webhook_core::lane::{AttemptId, Attempted, Class, Ticket};
 use spectrum_webhook_core::partition::LaneId;
 use spectrum_webhook_core::ports::{Acks, Committed, Lease, Mark, PortError, Tag, Unreadable};
@@ -50,6 +50,8 @@ pub(crate) enum Done {
         committed: Committed,
     },
     Settled,
+    /// Projects whose webhooks changed.
+    News(Vec<(ProjectId, RegistryVersion)>),
     Renewed(bool),
     Confirmed,
     Quarantined(Tag),
@@ -70,6 +72,19 @@ impl Io {
         let _slot = self.shared.reads.acquire().await;
         match self.persist("load a registry", || self.shared.ports.store.registry(project)).await {
             Ok(registry) => Done::Registry { project, registry },
+            Err(error) => Done::Lost(error),
+        }
+    }
+
+    /// Waits for news of the registry. In a task, so that however busy the partition is, the wait goes on.
+    pub(crate) async fn news(self: Arc<Self>) -> Done {
+        let announcements = &self.shared.ports.announcements;
+        let news = self.persist("read news of the registry", || async {
+            announcements.news(&self.lease).await?;
+            announcements.changed(&self.lease).await
+        });
+        match news.await {
+            Ok(changed) => Done::News(changed),
             Err(error) => Done::Lost(error),
         }
     }
@@ -210,7 +225,8 @@ impl Io {
         let message = match wanted.message {
             Some(message) => message,
             None => {
-                let backlog = shared.ports.store.read_backlog(webhook, 1, READ_BYTES).await.ok()?;
+                // A store that hangs must not keep the slots of lanes that need none.
+                let backlog = permit.run(shared.ports.store.read_backlog(webhook, 1, READ_BYTES)).await.ok()?;
                 // Another row is first for as long as the removal of a delivered one is on its way.
                 Arc::new(backlog.deliveries.into_iter().next().filter(|row| row.message.id == wanted.event)?.message)
             }
