@@ -61,6 +61,7 @@ pub(crate) struct Node {
     dispatcher: Arc<Mutex<Option<Dispatcher>>>,
     pruner: Pruner,
     gauges: StoreGauges,
+    partitions: u16,
 }
 
 impl Node {
@@ -76,7 +77,7 @@ impl Node {
                 let pruning = PruneSettings { keep_attempts: settings.delivery_log_keep, ..PruneSettings::default() };
                 let pruner = Pruner::start(embedded.store.clone(), pruning, move || clock.now().wall);
                 let dispatcher = Arc::new(Mutex::new(Some(Dispatcher::start(parts))));
-                Ok(Self { embedded, ingest, dispatcher, pruner, gauges })
+                Ok(Self { embedded, ingest, dispatcher, pruner, gauges, partitions: settings.partitions })
             }
             Err(error) => {
                 embedded.abandon().await;
@@ -103,9 +104,11 @@ impl Node {
             })
         });
         let dispatcher = Arc::clone(&self.dispatcher);
+        // Alone on its folder, it delivers all of them or something is wrong.
+        let all = i64::from(self.partitions);
         let consuming: Check = Arc::new(move || {
             let held = dispatcher.lock().as_ref().map_or(0, Dispatcher::partitions_held);
-            let consumes = if held > 0 { Ok(()) } else { Err("no partition is delivered".to_owned()) };
+            let consumes = if held >= all { Ok(()) } else { Err(format!("{held} of {all} partitions are delivered")) };
             Box::pin(std::future::ready(consumes))
         });
         vec![publishing, consuming]

@@ -9,12 +9,12 @@ use spectrum_webhook_core::ports::PortError;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The data folder cannot be made or used.
-    #[error("the data folder {} cannot be used: {source}; give this user the right to write there, or name another folder", dir.display())]
+    #[error("the data folder {} cannot be used: {cause}; give this user the right to write there, or name another folder", dir.display())]
     Folder {
         /// The folder.
         dir: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Another process holds the folder.
     #[error("the data folder {} is in use by another process (pid {pid}); stop it, or name another folder", dir.display())]
@@ -80,10 +80,10 @@ pub enum OpenError {
 
 impl OpenError {
     /// The folder cannot be used; why, the system says.
-    pub(crate) fn folder(dir: &Path, source: io::Error) -> Self {
-        match source.kind() {
+    pub(crate) fn folder(dir: &Path, cause: io::Error) -> Self {
+        match cause.kind() {
             io::ErrorKind::StorageFull => Self::DiskFull { path: dir.to_owned() },
-            _ => Self::Folder { dir: dir.to_owned(), source },
+            _ => Self::Folder { dir: dir.to_owned(), cause },
         }
     }
 }

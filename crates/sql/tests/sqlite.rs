@@ -87,6 +87,24 @@ async fn count(dir: &Path, table: &'static str) -> i64 {
 }
 
 #[tokio::test]
+async fn the_files_are_readable_by_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = folder();
+    // A folder that others may read was there before.
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("a wide folder");
+    let embedded = open(&dir).await;
+    publish(&embedded, &message("{}")).await;
+    let files = std::fs::read_dir(dir.path()).expect("a folder").map(|file| file.expect("a file"));
+    let databases: Vec<_> = files.filter(|file| file.file_name().to_string_lossy().starts_with(FILE_NAME)).collect();
+    assert!(databases.len() > 1, "the database and its log");
+    for file in databases {
+        let mode = file.metadata().expect("its rights").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file:?}");
+    }
+    embedded.close().await.expect("close");
+}
+
+#[tokio::test]
 async fn what_was_published_before_a_crash_is_there_after_it_as_redelivered() {
     let dir = folder();
     let mut published = Vec::new();
@@ -398,6 +416,7 @@ async fn a_folder_that_cannot_be_made_is_named() {
     options.dir = file.join("data");
     let error = Embedded::open(options, key()).await.err().expect("refused");
     assert!(error.to_string().contains(file.to_str().expect("a path")), "{error}");
+    assert!(std::error::Error::source(&error).is_none(), "the cause is in the message, and would be told twice");
 }
 
 #[tokio::test]

@@ -37,9 +37,10 @@ impl Place {
         sqlx::any::install_default_drivers();
         let unusable = || OpenError::Folder {
             dir: path.to_owned(),
-            source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
+            cause: std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
         };
         path.to_str().ok_or_else(unusable)?;
+        make_private(path).map_err(|error| OpenError::folder(path.parent().unwrap_or(path), error))?;
         // Whatever a path may hold that means something in a URL is escaped.
         let file = url::Url::from_file_path(path).map_err(|()| unusable())?;
         let options: AnyConnectOptions =
@@ -68,6 +69,16 @@ impl Place {
             return Err(error.into());
         }
         Ok(conn)
+    }
+}
+
+/// Makes the file readable by its owner alone; SQLite gives the files beside it the same rights. One that exists is
+/// left as it is: closing a descriptor of it would drop the locks that this process has on it.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

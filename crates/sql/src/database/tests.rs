@@ -83,3 +83,35 @@ async fn a_reader_cannot_write() {
     let delete = database.read(|conn| Box::pin(run_plain(conn, "DELETE FROM settings"))).await;
     delete.expect_err("read only");
 }
+
+#[tokio::test]
+async fn writes_that_hang_are_not_taken_for_writes_that_work() {
+    let (database, _dir) = open().await;
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    let hanging = database.write(move |_| {
+        Box::pin(async move {
+            begun.send(()).ok();
+            released.await.ok();
+            Ok(())
+        })
+    });
+    let check = async {
+        has_begun.await.expect("it begins");
+        let mut check = std::pin::pin!(database.check());
+        let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut check).await;
+        assert!(early.is_err(), "nobody knows yet: {early:?}");
+        release.send(()).ok();
+        check.await.expect("writes work again");
+    };
+    let (hung, ()) = tokio::join!(hanging, check);
+    hung.expect("written at last");
+}
+
+#[tokio::test]
+async fn a_writer_that_has_ended_is_not_taken_for_one_that_works() {
+    let (database, _dir) = open().await;
+    let panics = database.write::<(), _>(|_| Box::pin(async { panic!("a fault of the program") })).await;
+    panics.expect_err("no answer");
+    database.check().await.expect_err("nothing is written any more");
+}

@@ -110,6 +110,8 @@ struct State {
     abandoned: AtomicBool,
     /// The last transaction failed.
     failing: AtomicBool,
+    /// A transaction is under way, perhaps for long.
+    busy: AtomicBool,
 }
 
 impl Writer {
@@ -135,12 +137,14 @@ impl Writer {
         answer.await.map_err(|_| Fault::closed())?
     }
 
-    /// Whether writes work: known from the last one, or tried when that failed.
+    /// Whether writes work: known from the last one, or tried when that failed or one is under way: a disk that
+    /// hangs lets whoever asks wait as well.
     pub(super) async fn check(&self) -> Result<(), Fault> {
-        if self.sender.lock().is_none() {
+        // The other end is gone when it is closed, and when the task has ended by itself.
+        if self.sender.lock().as_ref().is_none_or(mpsc::Sender::is_closed) {
             return Err(Fault::closed());
         }
-        if !self.state.failing.load(Ordering::Acquire) {
+        if !self.state.failing.load(Ordering::Acquire) && !self.state.busy.load(Ordering::Acquire) {
             return Ok(());
         }
         let probe = "INSERT INTO settings (name, value) VALUES ('probe', '1') \
@@ -189,10 +193,22 @@ async fn serve(mut conn: Conn, mut receiver: mpsc::Receiver<Request>, state: Arc
                 Err(_) => break,
             }
         }
+        state.busy.store(true, Ordering::Release);
         let outcome =
             if state.abandoned.load(Ordering::Acquire) { Err(Fault::closed()) } else { group.run(&mut conn).await };
         state.failing.store(outcome.is_err(), Ordering::Release);
-        group.answer(outcome);
+        match outcome {
+            Err(fault) if !group.deletes.is_empty() && !state.abandoned.load(Ordering::Acquire) => {
+                // On a full disk new messages must not keep those that are settled from making room.
+                let deletes = group.take_deletes();
+                group.answer(Err(fault));
+                group = deletes;
+                let outcome = group.run(&mut conn).await;
+                group.answer(outcome);
+            }
+            outcome => group.answer(outcome),
+        }
+        state.busy.store(false, Ordering::Release);
     }
     let tidy = if state.abandoned.load(Ordering::Acquire) { Ok(()) } else { sqlite::checkpoint(&mut conn).await };
     conn.close().await?;
@@ -223,6 +239,11 @@ impl Group {
 
     fn is_full(&self) -> bool {
         self.inserts.len() + self.jobs.len() + self.deletes.len() >= GROUP || self.bytes >= GROUP_BYTES
+    }
+
+    /// The deletes alone, as a group of their own.
+    fn take_deletes(&mut self) -> Self {
+        Self { deletes: std::mem::take(&mut self.deletes), ..Self::default() }
     }
 
     async fn run(&mut self, conn: &mut Conn) -> Result<(), Fault> {

@@ -32,6 +32,7 @@ pub struct EmbeddedAdmission {
     entries: Mutex<Entries>,
     /// Rises when an outcome is known.
     outcomes: watch::Sender<u64>,
+    patience: Duration,
 }
 
 type Key = (ProjectId, [u8; 32]);
@@ -66,7 +67,7 @@ impl Post {
 /// What memory says of a post.
 enum Found {
     /// The same one is being published.
-    Pending,
+    Pending(EventId),
     /// An earlier one may have been published.
     Unknown(EventId),
     Nothing,
@@ -75,23 +76,24 @@ enum Found {
 
 impl EmbeddedAdmission {
     pub(super) fn new(database: Database) -> Self {
-        Self { database, entries: Mutex::default(), outcomes: watch::Sender::new(0) }
+        Self { database, entries: Mutex::default(), outcomes: watch::Sender::new(0), patience: PATIENCE }
     }
 
     fn look(&self, key: &Key, body: &[u8; 32], now: Millis) -> Found {
         match self.entries.lock().posts.get(key) {
             Some(post) if post.is_old(now) => Found::Nothing,
             Some(post) if post.body != *body => Found::Mismatch,
-            Some(post) if post.is_pending(now) => Found::Pending,
+            Some(post) if post.is_pending(now) => Found::Pending(post.id),
             Some(post) => Found::Unknown(post.id),
             None => Found::Nothing,
         }
     }
 
-    /// Notes the post as pending, unless another one has become so meanwhile.
-    fn note(&self, key: Key, post: Post, now: Millis) -> bool {
+    /// Notes the post as pending, unless one with another id has become so meanwhile (or any, if `beside` is false).
+    fn note(&self, key: Key, post: Post, beside: bool, now: Millis) -> bool {
         let mut entries = self.entries.lock();
-        if entries.posts.get(&key).is_some_and(|other| other.is_pending(now)) {
+        let pending = entries.posts.get(&key).filter(|other| other.is_pending(now));
+        if pending.is_some_and(|other| !beside || other.id != post.id) {
             return false;
         }
         entries.posts.insert(key, post);
@@ -121,14 +123,18 @@ impl Admission for EmbeddedAdmission {
         };
         let place = (project, key.key);
         let mut outcomes = self.outcomes.subscribe();
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + self.patience;
         loop {
             outcomes.borrow_and_update();
-            let found = self.look(&place, &key.body, now);
-            if matches!(found, Found::Pending) {
-                let changed = tokio::time::timeout_at(deadline, outcomes.changed()).await;
-                changed.map_err(|_| failed(Fault::unavailable("the same event is still being published")))?.ok();
-                continue;
+            let mut found = self.look(&place, &key.body, now);
+            let mut beside = false;
+            if let Found::Pending(id) = found {
+                if tokio::time::timeout_at(deadline, outcomes.changed()).await.is_ok() {
+                    continue;
+                }
+                // It takes long. A copy under its id is the same event; one under an id of its own would not be.
+                found = Found::Unknown(id);
+                beside = true;
             }
             let digest = key.key;
             let read = self.database.read(move |conn| Box::pin(look_up(conn, project, digest, now))).await;
@@ -141,7 +147,7 @@ impl Admission for EmbeddedAdmission {
                 (None, _) => Verdict::Publish { id: proposed, again: false },
             };
             if let Verdict::Publish { id, .. } = verdict
-                && !self.note(place, Post { id, body: key.body, since: now, pending: true }, now)
+                && !self.note(place, Post { id, body: key.body, since: now, pending: true }, beside, now)
             {
                 continue;
             }
@@ -204,4 +210,29 @@ async fn look_up(
         None => None,
     };
     Ok((registry, record))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::database::Options;
+    use crate::secrets::MasterKey;
+
+    #[tokio::test]
+    async fn a_repeat_of_a_post_that_stays_pending_is_published_under_its_id() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let options = Options { synchronous_off: true, ..Options::new(dir.path()) };
+        let database = Database::open(options, MasterKey::from_bytes([1; 32])).await.expect("open");
+        let admission = EmbeddedAdmission { patience: Duration::ZERO, ..EmbeddedAdmission::new(database) };
+        let (project, now) = (ProjectId(Uuid::now_v7()), Millis(1_000_000));
+        let key = IdempotencyKey { key: [1; 32], body: [2; 32], expires_at: Millis(2_000_000) };
+        let first = EventId(Uuid::now_v7());
+        for again in [false, true, true] {
+            let proposed = if again { EventId(Uuid::now_v7()) } else { first };
+            let admitted = admission.begin(PartitionId(0), project, proposed, Some(&key), now).await.expect("begin");
+            assert_eq!(admitted.verdict, Verdict::Publish { id: first, again });
+        }
+    }
 }
