@@ -250,6 +250,10 @@ impl World {
         // If that fails the call still succeeds; the owner is told again by who waits for it.
         let _ = self.call(async move { announcements.end_change(partition, project, version).await });
         self.announce(number);
+        // A registration is answered now: what is posted from here on is for it, whatever the owner has heard.
+        if let Some(Operation { kind: Kind::Register { .. }, webhook, .. }) = self.operations.get(at) {
+            self.checker.registered(self.now, *webhook);
+        }
         self.step_operation(at, Step::Wait { version });
     }
 
@@ -281,9 +285,8 @@ impl World {
             site.busy = false;
         }
         match kind {
-            Kind::Register { .. } => self.checker.registered(self.now, webhook),
             Kind::Delete | Kind::Disable => self.checker.is_off(webhook),
-            Kind::Enable => {}
+            Kind::Register { .. } | Kind::Enable => {}
             Kind::Move { url } => self.checker.moved(webhook, &url),
             Kind::Rotate { secret } => self.checker.rotated(webhook, &secret),
         }

@@ -236,7 +236,8 @@ fn events_that_waited_when_an_outage_began_are_tried_when_a_probe_shows_that_the
 
 #[test]
 fn what_was_never_sent_is_no_suspect() {
-    let mut bench = Bench::new();
+    // Held only when the outage begins, so that their rows tell of all their attempts.
+    let mut bench = Bench::with(LaneSettings { hold_after: u64::MAX / 2, ..LaneSettings::default() }, Status::Enabled);
     bench.deliver(3);
     bench.exhaust(500);
     assert_eq!(bench.open().event, 2);
