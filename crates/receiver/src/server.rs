@@ -65,6 +65,7 @@ impl std::error::Error for TimedOut {}
 struct Shared {
     memory: Mutex<Memory>,
     changed: Notify,
+    finishing: CancellationToken,
     behaviour: Mutex<Arc<dyn Behaviour>>,
     options: Options,
 }
@@ -108,6 +109,7 @@ impl Receiver {
         let shared = Arc::new(Shared {
             memory: Mutex::new(Memory::new(options.capacity)),
             changed: Notify::new(),
+            finishing: CancellationToken::new(),
             behaviour: Mutex::new(behaviour),
             options,
         });
@@ -201,6 +203,17 @@ impl Receiver {
         Ok(())
     }
 
+    /// Takes no more connections and lets the answers that are on their way go out; after `patience` they are cut
+    /// off.
+    pub async fn finish(self, patience: Duration) {
+        self.shared.finishing.cancel();
+        if let State::Up(mut acceptor) = std::mem::replace(&mut *self.state.lock().await, State::Moving)
+            && tokio::time::timeout(patience, &mut acceptor).await.is_err()
+        {
+            end(acceptor).await;
+        }
+    }
+
     /// Ends it and waits until its connections are gone.
     pub async fn shut_down(self) {
         if let State::Up(acceptor) = std::mem::replace(&mut *self.state.lock().await, State::Moving) {
@@ -241,7 +254,7 @@ async fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     }
 }
 
-/// Accepts until it is aborted, which drops its connections.
+/// Accepts until it is told to finish, and then waits for its connections, or is aborted, which drops them.
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
@@ -256,8 +269,11 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            () = shared.finishing.cancelled() => break,
         }
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
@@ -286,6 +302,7 @@ struct Line {
 
 async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, line: Line) {
     let ended = line.ended.clone();
+    let shared = Arc::clone(&line.shared);
     let builder = auto::Builder::new(TokioExecutor::new());
     let connection = builder.serve_connection(
         TokioIo::new(stream),
@@ -294,8 +311,14 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S,
             async move { Ok::<_, Infallible>(answer(request, line).await) }
         }),
     );
+    tokio::pin!(connection);
     tokio::select! {
         // A peer that breaks the connection is everyday life.
+        _ = connection.as_mut() => return,
+        () = ended.cancelled() => return,
+        () = shared.finishing.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
         _ = connection => {}
         () = ended.cancelled() => {}
     }

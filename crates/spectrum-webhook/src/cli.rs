@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::sources::Flags;
 
+/// The end of the year 9999, in UNIX seconds: later times are mistakes.
+const LATEST: u64 = 253_402_300_799;
+
 /// Signed, ordered, durable webhooks.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 120)]
@@ -22,9 +25,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Take events and deliver them, in one process.
     Serve(Flags),
-    /// Take events only: a part of a cluster.
+    /// Take events only: a part of a cluster, which this version refuses to be.
     Ingest(Flags),
-    /// Deliver events only: a part of a cluster.
+    /// Deliver events only: a part of a cluster, which this version refuses to be.
     Dispatcher(Flags),
     /// Bring the database up to this version, and end.
     Migrate(Flags),
@@ -103,7 +106,7 @@ pub(crate) struct Listen {
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
     pub(crate) status: u16,
     /// How long to wait before each answer, like `500ms`.
-    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0s", value_parser = wait)]
     pub(crate) delay: Duration,
     /// Never answer.
     #[arg(long)]
@@ -138,7 +141,7 @@ pub(crate) struct Send {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) batch: Option<u16>,
     /// How long to go on trying an event that the server does not take for the moment.
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "60s", value_parser = wait)]
     pub(crate) patience: Duration,
 }
 
@@ -158,7 +161,7 @@ pub(crate) struct Verify {
     #[arg(long, requires = "headers")]
     pub(crate) body: Option<PathBuf>,
     /// When it came in, in UNIX seconds; now, if not given.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=LATEST))]
     pub(crate) at: Option<u64>,
     /// Do not mind how old it is.
     #[arg(long)]
@@ -171,4 +174,27 @@ pub(crate) struct Demo {
     /// Events in all, half of them for each of the two projects.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(20..=100_000))]
     pub(crate) events: u32,
+}
+
+/// A wait with its unit; none is one too. Longer ones than a year are mistakes, and would overflow the clock.
+fn wait(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(wait) if wait <= Duration::from_secs(366 * 86_400) => Ok(wait),
+        Ok(_) => Err("expected 366 days or less".to_owned()),
+        Err(_) => Err("expected a time with its unit, like `500ms` or `30s`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_have_a_unit_and_an_end() {
+        assert_eq!(wait("0s"), Ok(Duration::ZERO));
+        assert_eq!(wait("500ms"), Ok(Duration::from_millis(500)));
+        for text in ["5", "-1s", "soon", "400days", "500000000000years"] {
+            assert!(wait(text).is_err(), "{text}");
+        }
+    }
 }

@@ -26,6 +26,22 @@ async fn a_server_starts_on_free_ports_is_ready_and_stops_cleanly() {
 }
 
 #[tokio::test]
+async fn a_mistyped_data_folder_is_not_made_and_taken_for_an_empty_one() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mistyped = data.path().join("dtaa");
+    let id = uuid::Uuid::nil().to_string();
+    for arguments in [&["list"][..], &["rotate-secret", &id], &["delete", &id]] {
+        let mut command = binary();
+        command.arg("project").args(arguments).env("SPECTRUM_DATA_DIR", &mistyped);
+        let refused = run(&mut command).await;
+        assert_eq!(refused.status.code(), Some(1));
+        let complaint = complaint(&refused);
+        assert!(complaint.contains("no database") && complaint.contains("SPECTRUM_DATA_DIR"), "{complaint}");
+    }
+    assert!(!mistyped.exists());
+}
+
+#[tokio::test]
 async fn projects_are_made_changed_and_deleted_beside_a_running_server() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path()).await;

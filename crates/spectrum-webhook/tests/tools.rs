@@ -59,6 +59,7 @@ async fn what_send_posts_arrives_in_order_and_refused_lines_are_named() {
         let sent = run(send(&server, &project, &file).args(batch)).await;
         assert_eq!(sent.status.code(), Some(1), "{}", complaint(&sent));
         assert!(printed(&sent).contains("line 4: event_missing"), "{}", printed(&sent));
+        assert!(printed(&sent).contains("as in {\"event\":\"messages\""), "{}", printed(&sent));
         assert!(printed(&sent).contains("3 taken (0 duplicates), 1 not"), "{}", printed(&sent));
 
         let mut deliveries = Vec::new();
@@ -80,6 +81,18 @@ async fn what_send_posts_arrives_in_order_and_refused_lines_are_named() {
         assert!(deleted.await.expect("an answer").status().is_success());
     }
     assert_eq!(server.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_last_delivery_that_listen_counts_gets_its_answer_too() {
+    let mut command = binary();
+    command.args(["listen", "--count", "1", "--delay", "300ms", "--status", "204"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("a receiver");
+    let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+    let line = next_line(&mut lines, |line| line.starts_with("listening on ")).await.expect("a line");
+    let answer = client().post(line.trim_start_matches("listening on ")).body("{}").send().await;
+    assert_eq!(answer.expect("an answer").status().as_u16(), 204);
+    assert!(tokio::time::timeout(PATIENCE, child.wait()).await.expect("in time").expect("a status").success());
 }
 
 #[tokio::test]
@@ -124,6 +137,9 @@ async fn verify_takes_a_genuine_capture_and_says_what_is_wrong_with_others() {
     let (code, said) = verify(|capture| format!("{capture}\n"), &["--ignore-age"]).await;
     assert!(code == Some(1) && said.contains("without the white space around it"), "{said}");
     assert!(said.contains("Content-Length is 20 and the body here has 21 bytes"), "{said}");
+
+    let (code, said) = verify(same, &["--at", "18446744073709551615"]).await;
+    assert!(code == Some(2) && said.contains("--at"), "{said}");
 
     let wrong = SECRET.replace("a3", "b4");
     let (code, said) = verify(same, &["--ignore-age", "--secret", &wrong]).await;

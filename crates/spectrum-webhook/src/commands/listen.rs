@@ -2,16 +2,19 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::StatusCode;
 use spectrum_webhook_receiver::{Behaviour, Key, Options, Receiver, Recorded, Reply, TOLERANCE, verify};
 
-use super::{asked_to_end, say, small_runtime};
+use super::{asked_to_end, printable, say, small_runtime};
 use crate::cli::Listen;
 
 /// Requests that are remembered, for `--fail-first`.
 const REMEMBERED: usize = 10_000;
+/// What sending the last answer may take, beyond the delay that was asked for.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// Characters of a body that are printed.
 const SHOWN: usize = 2_000;
 
@@ -26,16 +29,23 @@ pub(super) fn listen(arguments: Listen) -> anyhow::Result<ExitCode> {
         let listener = std::net::TcpListener::bind(arguments.listen)
             .with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let count = arguments.count;
+        let last_answer = if arguments.hang { Duration::ZERO } else { arguments.delay.saturating_add(LAST_ANSWER) };
         let answers = Answers { key, arguments };
         let options = Options { capacity: REMEMBERED, ..Options::default() };
         let receiver = Receiver::start(listener, None, Arc::new(answers), options)?;
         say(format_args!("listening on http://{}/", receiver.address()));
         let enough = receiver.wait_until(
             |memory| count.is_some_and(|count| memory.total() >= count),
-            std::time::Duration::from_secs(u64::from(u32::MAX)),
+            Duration::from_secs(u64::from(u32::MAX)),
         );
+        tokio::pin!(ended);
         tokio::select! {
             _ = enough => {}
+            _ = &mut ended => return Ok(ExitCode::SUCCESS),
+        }
+        // The last delivery is counted when it has come: its answer is still to be sent.
+        tokio::select! {
+            () = receiver.finish(last_answer) => {}
             _ = ended => {}
         }
         Ok(ExitCode::SUCCESS)
@@ -87,17 +97,4 @@ impl Answers {
         let path = printable(&request.path, 100);
         format!("{time:.3} {path} {kind} {event} attempt {attempt}, {} bytes, {verdict}", request.body.len())
     }
-}
-
-/// Text of unknown origin for a terminal: no control characters, and no more than `most` characters.
-fn printable(text: &str, most: usize) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(most)
-        .map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character })
-        .collect();
-    if text.chars().nth(most).is_some() {
-        shown.push('…');
-    }
-    shown
 }

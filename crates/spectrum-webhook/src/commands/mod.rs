@@ -68,3 +68,16 @@ fn asked_to_end() -> std::io::Result<impl Future<Output = &'static str>> {
         }
     })
 }
+
+/// Text of unknown origin for a terminal: no control characters, and no more than `most` characters.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(most)
+        .map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character })
+        .collect();
+    if text.chars().nth(most).is_some() {
+        shown.push('…');
+    }
+    shown
+}

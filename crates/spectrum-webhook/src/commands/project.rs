@@ -10,11 +10,12 @@ use serde_json::json;
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion};
 use spectrum_webhook_core::ports::{self, Directory, DirectoryError};
 use spectrum_webhook_core::time::Millis;
-use spectrum_webhook_sql::SqlStore;
+use spectrum_webhook_sql::{FILE_NAME, SqlStore};
 use uuid::Uuid;
 
 use super::{say, small_runtime};
 use crate::cli::Project;
+use crate::config::Settings;
 use crate::config::sources::Flags;
 use crate::wire;
 
@@ -27,17 +28,32 @@ const LONGEST_NAME: usize = 200;
 /// When the store cannot be opened, or there is no such project.
 pub(super) fn project(command: Project) -> anyhow::Result<ExitCode> {
     match command {
-        Project::Create { name, flags } => with_store(flags, async |store| create(store, &name).await),
-        Project::List { flags } => with_store(flags, list),
-        Project::RotateSecret { project, flags } => {
-            with_store(flags, async |store| rotate(store, ProjectId(project)).await)
+        Project::Create { name, flags } => {
+            with_store(crate::settings(flags)?, async |store| create(store, &name).await)
         }
-        Project::Delete { project, flags } => with_store(flags, async |store| delete(store, ProjectId(project)).await),
+        Project::List { flags } => with_store(existing(flags)?, list),
+        Project::RotateSecret { project, flags } => {
+            with_store(existing(flags)?, async |store| rotate(store, ProjectId(project)).await)
+        }
+        Project::Delete { project, flags } => {
+            with_store(existing(flags)?, async |store| delete(store, ProjectId(project)).await)
+        }
     }
 }
 
-fn with_store(flags: Flags, work: impl AsyncFnOnce(&SqlStore) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+/// The settings, if they name a folder with a database: a mistyped one would otherwise be made, and look empty.
+fn existing(flags: Flags) -> anyhow::Result<Settings> {
     let settings = crate::settings(flags)?;
+    if !settings.data_dir.join(FILE_NAME).exists() {
+        bail!(
+            "there is no database in {}: set SPECTRUM_DATA_DIR to the server's data folder",
+            settings.data_dir.display()
+        );
+    }
+    Ok(settings)
+}
+
+fn with_store(settings: Settings, work: impl AsyncFnOnce(&SqlStore) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     small_runtime()?.block_on(async {
         let database = wire::open_database(&settings).await?;
         let done = work(&SqlStore::new(database.clone())).await;

@@ -9,7 +9,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
-use super::{client, say, small_runtime};
+use super::{client, printable, say, small_runtime};
 use crate::api_client::{Api, NotTaken, TIMEOUT, Taken};
 use crate::cli::Send;
 
@@ -19,6 +19,8 @@ const LONGEST_LINE: u64 = 64 << 20;
 const BATCH_SIZE: usize = 4 << 20;
 /// Refused lines that are shown one by one.
 const SHOWN: usize = 20;
+/// Characters of a reason that are shown.
+const LONGEST_REASON: usize = 1_000;
 
 /// Posts all lines; ends with 0 when every one was taken.
 ///
@@ -56,7 +58,7 @@ impl Sum {
             Err(why) => {
                 self.refused += 1;
                 if self.shown.len() < SHOWN {
-                    self.shown.push(format!("line {line}: {}", why.to_string().escape_debug()));
+                    self.shown.push(format!("line {line}: {}", printable(&why.to_string(), LONGEST_REASON)));
                 }
             }
         }

@@ -183,7 +183,11 @@ fn relations(settings: &Settings, reader: &mut Reader<'_>) {
     reader.refuse_if(
         !missing.is_empty() && missing.len() < cluster.len(),
         &cluster,
-        &format!("all three make a cluster and none is embedded; {} is not set", missing.join(" and ")),
+        &format!(
+            "all three make a cluster and none is embedded; {} {} not set",
+            missing.join(" and "),
+            if missing.len() == 1 { "is" } else { "are" }
+        ),
     );
     reader.refuse_if(
         missing.is_empty(),

@@ -180,10 +180,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Refuses a duration above another one.
+    /// Refuses a duration above another one, in the words in which both were set.
     pub(crate) fn not_above(&mut self, low: &str, value: Duration, high: &str, bound: Duration) {
-        let (value_text, bound_text) = (humantime::format_duration(value), humantime::format_duration(bound));
-        let why = format!("{value_text} is above {bound_text}");
+        let text = |name: &str| self.value(name).unwrap_or_default().escape_debug().to_string();
+        let why = format!("{} is above {}", text(low), text(high));
         self.refuse_if(value > bound, &[low, high], &why);
     }
 

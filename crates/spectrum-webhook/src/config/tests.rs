@@ -50,7 +50,7 @@ fn relations_that_cannot_hold_are_refused() {
     for (environment, named) in [
         ([("SPECTRUM_RETRY_INITIAL", "20s"), ("SPECTRUM_RETRY_CAP", "10s")], "20s is above 10s"),
         ([("SPECTRUM_OUTAGE_PROBE_INITIAL", "1h"), ("SPECTRUM_OUTAGE_PROBE_CAP", "1m")], "1h is above 1m"),
-        ([("SPECTRUM_OUTAGE_BUDGET", "31days"), ("SPECTRUM_BACKLOG_KEEP", "30days")], "is above"),
+        ([("SPECTRUM_OUTAGE_BUDGET", "40d"), ("SPECTRUM_BACKLOG_KEEP", "30days")], "40d is above 30days"),
         ([("SPECTRUM_MAX_EVENT_SIZE", "2MiB"), ("SPECTRUM_MEMORY_BUDGET", "7MiB")], "four of the largest"),
         ([("SPECTRUM_API_LISTEN", "127.0.0.1:1"), ("SPECTRUM_OPS_LISTEN", "127.0.0.1:1")], "the same address"),
         ([("SPECTRUM_AMQP_URL", "amqp://u:pass@h"), ("SPECTRUM_REDIS_URL", "redis://h")], "DATABASE_URL is not set"),
@@ -59,6 +59,15 @@ fn relations_that_cannot_hold_are_refused() {
         assert!(found.len() == 1 && found[0].contains(named), "{found:#?}");
         assert!(!found[0].contains("pass"), "{found:#?}");
     }
+}
+
+#[test]
+fn every_missing_part_of_a_cluster_is_named() {
+    let found = mistakes(&[("SPECTRUM_DATABASE_URL", "postgres://u:pass@h/d")]);
+    assert!(
+        found.len() == 1 && found[0].ends_with("SPECTRUM_AMQP_URL and SPECTRUM_REDIS_URL are not set"),
+        "{found:#?}"
+    );
 }
 
 #[test]

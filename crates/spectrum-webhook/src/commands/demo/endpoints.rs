@@ -1,7 +1,8 @@
 //! The four URLs of a project, each with a trouble of its own.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use spectrum_webhook_receiver::{Always, FailFirst, Key, Receiver, Recorded, Reply};
@@ -10,8 +11,10 @@ use crate::api_client::Api;
 
 /// How long the URL that goes down stays down.
 pub(super) const DOWN: Duration = Duration::from_secs(5);
-/// First requests that hang, in all.
-const HANGS: u64 = 8;
+/// How long the URL that hangs answers nothing at all, from its first request on.
+const HANGS: Duration = Duration::from_secs(4);
+/// First requests that hang after that, in all.
+const HANGS_AGAIN: u64 = 8;
 
 /// What is the matter with a URL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +32,7 @@ impl Trouble {
         match self {
             Self::Healthy => "healthy",
             Self::FailsTwice => "fails twice for each event",
-            Self::Hangs => "hangs now and then",
+            Self::Hangs => "hangs for 4 s, then at times",
             Self::GoesDown => "down for 5 s",
         }
     }
@@ -43,8 +46,12 @@ impl Trouble {
             }
             Self::Hangs => {
                 let seen = AtomicU64::new(0);
-                let every = (u64::from(events) / HANGS).max(1);
+                let every = (u64::from(events) / HANGS_AGAIN).max(1);
+                let hung = OnceLock::new();
                 Receiver::on_loopback(move |request: &Recorded| {
+                    if hung.get_or_init(Instant::now).elapsed() < HANGS {
+                        return Reply::hang();
+                    }
                     let first = request.nth_for_event == 1;
                     let hang = first && seen.fetch_add(1, Ordering::Relaxed) % every == every / 2;
                     if hang { Reply::hang() } else { Reply::ok() }
