@@ -24,6 +24,9 @@ use crate::post::AttemptRequest;
 /// keeps in memory. Many may at once, and the byte budget does not count it.
 const READ_BYTES: usize = 64 << 10;
 
+/// Rows that are read to find the body of one: those before it are delivered, and their removals on the way.
+const RELOAD_ROWS: u32 = 4;
+
 /// What came of a future.
 pub(crate) enum Done {
     Registry {
@@ -226,9 +229,9 @@ impl Io {
             Some(message) => message,
             None => {
                 // A store that hangs must not keep the slots of lanes that need none.
-                let backlog = permit.run(shared.ports.store.read_backlog(webhook, 1, READ_BYTES)).await.ok()?;
-                // Another row is first for as long as the removal of a delivered one is on its way.
-                Arc::new(backlog.deliveries.into_iter().next().filter(|row| row.message.id == wanted.event)?.message)
+                let read = shared.ports.store.read_backlog(webhook, RELOAD_ROWS, READ_BYTES);
+                let mut rows = permit.run(read).await.ok()?.deliveries.into_iter();
+                Arc::new(rows.find(|row| row.message.id == wanted.event)?.message)
             }
         };
         // Last, with nothing awaited in between: does the lease still stand, and does the webhook still want it?
