@@ -82,15 +82,15 @@ impl Settings {
 #[derive(Clone)]
 pub struct OperatorToken([u8; 32]);
 
-/// Not 16 to 512 visible ASCII characters.
+/// Not 32 to 512 visible ASCII characters.
 #[derive(Debug, thiserror::Error)]
-#[error("an operator token is 16 to 512 visible ASCII characters, from a secure random source")]
+#[error("an operator token is 32 to 512 visible ASCII characters, from a secure random source")]
 pub struct MalformedToken;
 
 impl OperatorToken {
-    /// The token of this text: 16 to 512 visible ASCII characters.
+    /// The token of this text: 32 to 512 visible ASCII characters.
     pub fn new(text: &str) -> Result<Self, MalformedToken> {
-        let good = (16..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let good = (32..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         if good { Ok(Self(Sha256::digest(text).into())) } else { Err(MalformedToken) }
     }
 
