@@ -66,4 +66,16 @@ pub trait Admission: Send + Sync {
         key: &IdempotencyKey,
         durable: bool,
     ) -> Result<(), PortError>;
+
+    /// A version that was read from the directory because [`Admitted::registry`] was `None`: the next posts may be
+    /// spared that. It replaces neither a higher version nor the mark of a change under way. A backend that keeps no
+    /// copies ignores it.
+    async fn learn(
+        &self,
+        _partition: PartitionId,
+        _project: ProjectId,
+        _version: RegistryVersion,
+    ) -> Result<(), PortError> {
+        Ok(())
+    }
 }

@@ -14,6 +14,7 @@ mod admission;
 mod announcements;
 mod directory;
 mod queue;
+mod reach;
 mod sequence_lock;
 mod store;
 
@@ -21,6 +22,7 @@ pub use admission::{Admission, Admitted, IdempotencyKey, Verdict};
 pub use announcements::Announcements;
 pub use directory::{Directory, DirectoryError, NewWebhook, Project, WebhookPatch};
 pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
+pub use reach::Reach;
 pub use sequence_lock::{Lease, Mark, SequenceLock};
 pub use store::{Backlog, Change, Committed, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals};
 

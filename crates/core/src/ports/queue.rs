@@ -69,6 +69,11 @@ pub trait Subscription: Send {
     /// Returns when there may be something to take. Safe to cancel.
     async fn ready(&mut self) -> Result<(), PortError>;
 
+    /// Bytes of bodies that the queue has sent and that are not taken yet: they are in memory already.
+    fn buffered(&self) -> usize {
+        0
+    }
+
     /// Where its messages are acknowledged.
     fn acks(&self) -> Arc<dyn Acks>;
 
