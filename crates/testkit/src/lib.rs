@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`conformance`] | one suite for each port, which every backend passes |
 //! | [`process`] | the real program as a process: started, killed, started again; its API, its log, its disk |
+//! | [`services`] | private RabbitMQ, Redis and PostgreSQL |
 
 pub mod conformance;
 pub mod process;
+pub mod services;

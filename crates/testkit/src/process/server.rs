@@ -1,4 +1,4 @@
-//! `serve` as a process, and other commands of the program.
+//! `serve`, `ingest` or `dispatcher` as a process, and other commands of the program.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -96,9 +96,10 @@ struct Running {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// A running `serve`, which can be ended and started again on the same folder and ports. Dropping it kills it; its log
+/// A running server, which can be ended and started again on the same folder and ports. Dropping it kills it; its log
 /// is printed when that happens because a test fails.
 pub struct Server {
+    role: &'static str,
     settings: Settings,
     folder: Folder,
     log: Log,
@@ -107,14 +108,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it with a new folder, and waits until it is ready.
+    /// Starts `serve` with a new folder, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start(settings: Settings) -> Self {
+        Self::start_as("serve", settings).await
+    }
+
+    /// Starts `serve`, `ingest` or `dispatcher`, and waits until it is ready.
     ///
     /// # Panics
     /// When it does not become ready.
     #[expect(clippy::expect_used, reason = "a test fails by panicking")]
-    pub async fn start(settings: Settings) -> Self {
+    pub async fn start_as(role: &'static str, settings: Settings) -> Self {
         let folder = Folder::Temporary(TempDir::new().expect("a temporary folder"));
-        Self::start_in(settings, folder).await
+        Self::start_in(role, settings, folder).await
     }
 
     /// Starts it in a folder `data` of a disk, and waits until it is ready.
@@ -122,12 +131,12 @@ impl Server {
     /// # Panics
     /// When it does not become ready.
     pub async fn start_on(settings: Settings, disk: &Arc<Disk>) -> Self {
-        Self::start_in(settings, Folder::OnDisk(Arc::clone(disk), disk.path().join("data"))).await
+        Self::start_in("serve", settings, Folder::OnDisk(Arc::clone(disk), disk.path().join("data"))).await
     }
 
     #[expect(clippy::panic, reason = "a test fails by panicking")]
-    async fn start_in(settings: Settings, folder: Folder) -> Self {
-        let mut server = Self { settings, folder, log: Log::default(), running: None, addresses: None };
+    async fn start_in(role: &'static str, settings: Settings, folder: Folder) -> Self {
+        let mut server = Self { role, settings, folder, log: Log::default(), running: None, addresses: None };
         if let Err(code) = server.try_restart().await {
             panic!("the server ended with {code:?} instead of becoming ready");
         }
@@ -139,7 +148,16 @@ impl Server {
     /// # Panics
     /// When it becomes ready.
     pub async fn refused(settings: Settings, folder: &Path) -> (Option<i32>, String) {
-        Self::refused_in(settings, Folder::Given(folder.to_owned())).await
+        Self::refused_in("serve", settings, Folder::Given(folder.to_owned())).await
+    }
+
+    /// The same for `serve`, `ingest` or `dispatcher` with a folder of its own.
+    ///
+    /// # Panics
+    /// When it becomes ready.
+    #[expect(clippy::expect_used, reason = "a test fails by panicking")]
+    pub async fn refused_as(role: &'static str, settings: Settings) -> (Option<i32>, String) {
+        Self::refused_in(role, settings, Folder::Temporary(TempDir::new().expect("a temporary folder"))).await
     }
 
     /// The same in a folder `data` of a disk.
@@ -147,12 +165,12 @@ impl Server {
     /// # Panics
     /// When it becomes ready.
     pub async fn refused_on(settings: Settings, disk: &Arc<Disk>) -> (Option<i32>, String) {
-        Self::refused_in(settings, Folder::OnDisk(Arc::clone(disk), disk.path().join("data"))).await
+        Self::refused_in("serve", settings, Folder::OnDisk(Arc::clone(disk), disk.path().join("data"))).await
     }
 
     #[expect(clippy::panic, reason = "a test fails by panicking")]
-    async fn refused_in(settings: Settings, folder: Folder) -> (Option<i32>, String) {
-        let mut server = Self { settings, folder, log: Log::default(), running: None, addresses: None };
+    async fn refused_in(role: &'static str, settings: Settings, folder: Folder) -> (Option<i32>, String) {
+        let mut server = Self { role, settings, folder, log: Log::default(), running: None, addresses: None };
         match server.try_restart().await {
             Err(code) => (code, server.log.tail()),
             Ok(()) => panic!("the server became ready"),
@@ -180,7 +198,7 @@ impl Server {
             settings = settings.set("SPECTRUM_OPS_LISTEN", ops.to_string());
         }
         let mut child = command(&settings, self.folder.path(), self.folder.disk())
-            .arg("serve")
+            .arg(self.role)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -351,9 +369,12 @@ impl Drop for Server {
     }
 }
 
-/// The addresses of the line with which a server says that it listens.
+/// The addresses of the line with which a server says that it listens. A dispatcher has no API: whoever asks for it is
+/// answered by nobody.
 fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let address = |name: &str| line.get("fields").unwrap_or(&line).get(name)?.as_str()?.parse().ok();
-    Some((address("api")?, address("ops")?))
+    let fields = line.get("fields").unwrap_or(&line);
+    let address = |name: &str| fields.get(name)?.as_str()?.parse().ok();
+    let ops = address("ops").filter(|_| fields.get("message").and_then(Value::as_str) == Some("listening"))?;
+    Some((address("api").unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9))), ops))
 }

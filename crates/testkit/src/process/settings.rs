@@ -35,6 +35,11 @@ impl Settings {
         self
     }
 
+    /// The value of a setting that was set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// The same without a setting.
     #[must_use]
     pub fn unset(mut self, name: &str) -> Self {
