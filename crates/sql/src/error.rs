@@ -104,6 +104,8 @@ pub(crate) enum Fault {
 pub(crate) enum Kind {
     DiskFull,
     ReadOnly,
+    /// PostgreSQL's code for it.
+    Code([u8; 5]),
     Other,
 }
 
@@ -131,7 +133,7 @@ impl Fault {
         match self {
             Self::Unavailable { kind: Kind::DiskFull, .. } => OpenError::DiskFull { path },
             Self::Unavailable { kind: Kind::ReadOnly, detail } => OpenError::ReadOnly { path, detail },
-            Self::Unavailable { kind: Kind::Other, detail } => OpenError::Unavailable { path, detail },
+            Self::Unavailable { detail, .. } => OpenError::Unavailable { path, detail },
             Self::Fenced => OpenError::Unavailable { path, detail: "fenced".to_owned() },
             Self::Corrupt(detail) => OpenError::Corrupt { path, detail },
         }
@@ -146,13 +148,25 @@ impl From<sqlx::Error> for Fault {
                 Some(code) if code.len() < 5 => {
                     code.parse().map_or_else(|_| plain(&error), |code| sqlite(code, &error))
                 }
-                _ => plain(&error),
+                Some(code) => match code.as_bytes().try_into() {
+                    Ok(bytes) => Self::Unavailable { kind: Kind::Code(bytes), detail: error.to_string() },
+                    Err(_) => plain(&error),
+                },
+                None => plain(&error),
             },
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => {
                 Self::Corrupt(error.to_string())
             }
             _ => plain(&error),
         }
+    }
+}
+
+/// PostgreSQL's code of a failure, and what it said.
+pub(crate) fn refusal_code(fault: &Fault) -> Option<(&str, &str)> {
+    match fault {
+        Fault::Unavailable { kind: Kind::Code(code), detail } => Some((std::str::from_utf8(code).ok()?, detail)),
+        _ => None,
     }
 }
 

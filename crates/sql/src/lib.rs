@@ -3,7 +3,7 @@
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`Database`] (`database`) | the file: opening, migrations, the grouped writer, the readers |
+//! | [`Database`] (`database`) | the file: opening, the grouped writer, the readers; or PostgreSQL: connecting, the pool; migrations |
 //! | [`MasterKey`] (`secrets`) | the key, and the cipher that signing secrets rest under |
 //! | [`FolderLock`] (`folder_lock`) | one process for each data folder |
 //! | [`SqlStore`] (`store`, `directory`) | the ports `Store` and `Directory` |
@@ -11,7 +11,7 @@
 //! | `sql`, `error` | statements and their values; what a failure means |
 //!
 //! The SQL of `store` and `directory` is what SQLite and PostgreSQL have in common. Only `embedded` and
-//! `database::sqlite` may use what SQLite alone has.
+//! `database::sqlite` may use what SQLite alone has, and only `database::postgres` what PostgreSQL has.
 
 mod database;
 mod directory;
@@ -22,7 +22,7 @@ mod secrets;
 mod sql;
 mod store;
 
-pub use database::{Database, FILE_NAME, Options};
+pub use database::{ConnectError, Database, FILE_NAME, Options, PostgresOptions};
 pub use embedded::{Embedded, EmbeddedAdmission, EmbeddedAnnouncements, EmbeddedLock, EmbeddedQueue};
 pub use error::OpenError;
 pub use folder_lock::FolderLock;

@@ -1,6 +1,5 @@
--- Times are epoch milliseconds, ids hyphenated UUIDs, flags 0 or 1. The folder of PostgreSQL's twin of this file is
--- migrations/postgres: it differs in types only (BYTEA, BIGINT GENERATED ALWAYS AS IDENTITY), and queue, done and
--- idempotency stay empty there.
+-- Times are epoch milliseconds, ids hyphenated UUIDs, flags 0 or 1. The twin of this file in migrations/postgres has no
+-- tables of the embedded queue.
 
 CREATE TABLE settings (
     name TEXT NOT NULL PRIMARY KEY,

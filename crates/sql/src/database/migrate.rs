@@ -1,30 +1,45 @@
-//! The schema's migrations: embedded, applied in order, all of them in one transaction that takes the write lock first.
+//! The schema's migrations: embedded, applied in order, all of them in one transaction that takes a lock first.
 
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::error::{Fault, OpenError};
+use super::Unready;
+use crate::error::Fault;
 use crate::sql::{Columns as _, Conn, run, run_plain};
 
 struct Migration {
     version: i64,
     name: &'static str,
-    sql: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
 }
 
 /// Ascending. What has been released is never changed.
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "initial", sql: include_str!("../../migrations/sqlite/0001_initial.sql") }];
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "initial",
+    sqlite: include_str!("../../migrations/sqlite/0001_initial.sql"),
+    postgres: include_str!("../../migrations/postgres/0001_initial.sql"),
+}];
 
 const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
+/// Which of the two databases it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
 /// Brings the schema up to date, or refuses one that is ahead.
-pub(super) async fn migrate(conn: &mut Conn, path: &Path) -> Result<(), OpenError> {
-    let opening = |fault: Fault| fault.opening(path.to_owned());
-    let mut found = applied(conn).await.map_err(opening)?;
+pub(super) async fn migrate(conn: &mut Conn, dialect: Dialect) -> Result<(), Unready> {
+    let mut found = applied(conn, dialect).await?;
     if found < KNOWN {
-        run_plain(conn, "BEGIN IMMEDIATE").await.map_err(opening)?;
-        let ended = match apply(conn).await {
+        let begin = match dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        run_plain(conn, begin).await?;
+        let ended = match apply(conn, dialect).await {
             Ok(newest) => run_plain(conn, "COMMIT").await.map(|_| newest),
             Err(fault) => Err(fault),
         };
@@ -32,30 +47,44 @@ pub(super) async fn migrate(conn: &mut Conn, path: &Path) -> Result<(), OpenErro
             Ok(newest) => found = newest,
             Err(fault) => {
                 let _ = run_plain(conn, "ROLLBACK").await;
-                return Err(opening(fault));
+                return Err(fault.into());
             }
         }
     }
-    if found > KNOWN { Err(OpenError::Newer { path: path.to_owned(), found, known: KNOWN }) } else { Ok(()) }
+    if found > KNOWN { Err(Unready::Newer { found, known: KNOWN }) } else { Ok(()) }
 }
 
-/// The newest migration in the file; 0 when there is none.
-async fn applied(conn: &mut Conn) -> Result<i64, Fault> {
-    let table = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'migrations'";
+/// The newest migration that was applied; 0 when there is none.
+async fn applied(conn: &mut Conn, dialect: Dialect) -> Result<i64, Fault> {
+    let table = match dialect {
+        Dialect::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'migrations'",
+        Dialect::Postgres => {
+            "SELECT count(*) FROM information_schema.tables \
+             WHERE table_schema = current_schema() AND table_name = 'migrations'"
+        }
+    };
     if sqlx::query(table).fetch_one(&mut *conn).await?.int(0)? == 0 {
         return Ok(0);
     }
     sqlx::query("SELECT coalesce(max(version), 0) FROM migrations").fetch_one(conn).await?.int(0)
 }
 
-/// Applies what is missing, under the write lock: another process may have done it meanwhile.
-async fn apply(conn: &mut Conn) -> Result<i64, Fault> {
+/// Applies what is missing, under the lock: another process may have done it meanwhile.
+async fn apply(conn: &mut Conn, dialect: Dialect) -> Result<i64, Fault> {
+    if dialect == Dialect::Postgres {
+        // Any number, as long as it is always the same; given back with the transaction.
+        run_plain(conn, "SELECT pg_advisory_xact_lock(7312645001)").await?;
+    }
     let table = "CREATE TABLE IF NOT EXISTS migrations \
                  (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
     run_plain(conn, table).await?;
-    let found = applied(conn).await?;
+    let found = applied(conn, dialect).await?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
-        sqlx::raw_sql(migration.sql).execute(&mut *conn).await?;
+        let sql = match dialect {
+            Dialect::Sqlite => migration.sqlite,
+            Dialect::Postgres => migration.postgres,
+        };
+        sqlx::raw_sql(sql).execute(&mut *conn).await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let add = "INSERT INTO migrations (version, name, applied_at) VALUES ($1, $2, $3)";
         let now = i64::try_from(now).unwrap_or(i64::MAX);

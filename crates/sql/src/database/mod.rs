@@ -1,6 +1,8 @@
-//! The SQLite file: opening it, one writer that groups what is written, and a few readers.
+//! The database: the SQLite file, with one writer that groups what is written and a few readers; or PostgreSQL, with a
+//! pool of connections.
 
 mod migrate;
+mod postgres;
 mod readers;
 mod sqlite;
 #[cfg(test)]
@@ -11,15 +13,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use spectrum_webhook_core::ports::PortError;
+use spectrum_webhook_core::ports::{PortError, Reach};
 
 use crate::error::{Fault, OpenError};
 use crate::folder_lock::create_folder;
 use crate::secrets::{Cipher, MasterKey};
 use crate::sql::{Columns as _, Conn, run};
+use migrate::Dialect;
+use postgres::Pool;
 use readers::Readers;
 use writer::Writer;
 
+pub use postgres::{ConnectError, PostgresOptions};
 pub(crate) use writer::{Delete, Insert};
 
 /// The name of the database file in the data folder.
@@ -52,9 +57,42 @@ pub struct Database {
 }
 
 struct Shared {
-    writer: Writer,
-    readers: Readers,
+    engine: Engine,
     cipher: Cipher,
+}
+
+enum Engine {
+    Sqlite { writer: Writer, readers: Box<Readers> },
+    Postgres(Pool),
+}
+
+/// Why a database that was reached cannot be used.
+enum Unready {
+    Fault(Fault),
+    /// A newer release migrated it.
+    Newer {
+        found: i64,
+        known: i64,
+    },
+    /// Signing secrets rest under another key.
+    WrongKey,
+}
+
+impl From<Fault> for Unready {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Unready {
+    fn opening(self, path: &Path) -> OpenError {
+        let path = path.to_owned();
+        match self {
+            Self::Fault(fault) => fault.opening(path),
+            Self::Newer { found, known } => OpenError::Newer { path, found, known },
+            Self::WrongKey => OpenError::WrongKey { path },
+        }
+    }
 }
 
 impl Database {
@@ -73,13 +111,45 @@ impl Database {
         let opening = |fault: Fault| fault.opening(path.clone());
 
         let mut conn = place.connect_writer().await.map_err(opening)?;
-        if let Err(error) = prepare(&mut conn, &cipher, &path).await {
+        if let Err(unready) = prepare(&mut conn, &cipher, Dialect::Sqlite).await {
             // Nothing is held open behind an error.
             let _ = sqlx::Connection::close(conn).await;
-            return Err(error);
+            return Err(unready.opening(&path));
         }
-        let shared = Shared { writer: Writer::start(conn), readers: Readers::new(place, options.readers), cipher };
-        Ok(Self { shared: Arc::new(shared) })
+        let readers = Box::new(Readers::new(place, options.readers));
+        let engine = Engine::Sqlite { writer: Writer::start(conn), readers };
+        Ok(Self { shared: Arc::new(Shared { engine, cipher }) })
+    }
+
+    /// Connects to PostgreSQL, however long it takes until it can be reached, and applies what migrations it misses;
+    /// the connections then heal by themselves for ever.
+    ///
+    /// # Errors
+    /// What a person has to change.
+    pub async fn connect(options: PostgresOptions, key: MasterKey) -> Result<Self, ConnectError> {
+        let cipher = Cipher::new(&key);
+        let pool = Pool::connect(options, &cipher).await?;
+        Ok(Self { shared: Arc::new(Shared { engine: Engine::Postgres(pool), cipher }) })
+    }
+
+    /// Whether PostgreSQL can be reached; a file always can.
+    pub fn reach(&self) -> Option<Arc<Reach>> {
+        match &self.shared.engine {
+            Engine::Sqlite { .. } => None,
+            Engine::Postgres(pool) => Some(pool.reach()),
+        }
+    }
+
+    /// Whether it is the file of the embedded mode.
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.shared.engine, Engine::Sqlite { .. })
+    }
+
+    fn writer(&self) -> Result<&Writer, Fault> {
+        match &self.shared.engine {
+            Engine::Sqlite { writer, .. } => Ok(writer),
+            Engine::Postgres(_) => Err(Fault::unavailable("PostgreSQL holds no queue")),
+        }
     }
 
     /// Finishes what was begun, moves the log into the file, and closes it. Everything fails as unavailable from
@@ -88,24 +158,40 @@ impl Database {
     /// # Errors
     /// When the log could not be moved: nothing is lost, the next opening does it.
     pub async fn close(&self) -> Result<(), PortError> {
-        self.shared.readers.close().await;
-        self.shared.writer.close().await.map_err(|fault| fault.at("database", "close"))
+        match &self.shared.engine {
+            Engine::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await.map_err(|fault| fault.at("database", "close"))
+            }
+            Engine::Postgres(pool) => {
+                pool.close().await;
+                Ok(())
+            }
+        }
     }
 
     /// Ends as a crash would: what waits is not written, and nothing is tidied. Returns when the file is let go.
     pub async fn abandon(&self) {
-        self.shared.readers.close().await;
-        self.shared.writer.abandon().await;
+        match &self.shared.engine {
+            Engine::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.abandon().await;
+            }
+            Engine::Postgres(pool) => pool.close().await,
+        }
     }
 
-    /// Runs `work` in a transaction of the writer, perhaps together with other writes, and answers after the commit.
-    /// When it fails, nothing of it is written and the others go on.
+    /// Runs `work` in a transaction, perhaps together with other writes, and answers after the commit. When it fails,
+    /// nothing of it is written and the others go on.
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static,
     {
-        self.shared.writer.write(work, true).await
+        match &self.shared.engine {
+            Engine::Sqlite { writer, .. } => writer.write(work, true).await,
+            Engine::Postgres(pool) => pool.write(work).await,
+        }
     }
 
     /// The same for work that fails only when the database does, so that it needs no fence of its own.
@@ -114,22 +200,25 @@ impl Database {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static,
     {
-        self.shared.writer.write(work, false).await
+        match &self.shared.engine {
+            Engine::Sqlite { writer, .. } => writer.write(work, false).await,
+            Engine::Postgres(pool) => pool.write(work).await,
+        }
     }
 
     /// Puts a message into the embedded queue. The answer comes through it, after the commit.
     pub(crate) async fn insert(&self, insert: Insert) -> Result<(), Fault> {
-        self.shared.writer.submit(writer::Request::Insert(insert)).await
+        self.writer()?.submit(writer::Request::Insert(insert)).await
     }
 
     /// Takes messages off the embedded queue. The answer comes through it, after the commit.
     pub(crate) async fn delete(&self, delete: Delete) -> Result<(), Fault> {
-        self.shared.writer.submit(writer::Request::Delete(delete)).await
+        self.writer()?.submit(writer::Request::Delete(delete)).await
     }
 
     /// Whether writes work now.
     pub(crate) async fn check(&self) -> Result<(), Fault> {
-        self.shared.writer.check().await
+        self.writer()?.check().await
     }
 
     /// Runs `work` on a connection that only reads; it sees all that was answered before.
@@ -137,7 +226,10 @@ impl Database {
         &self,
         work: impl for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, Fault>> + Send,
     ) -> Result<T, Fault> {
-        self.shared.readers.read(work).await
+        match &self.shared.engine {
+            Engine::Sqlite { readers, .. } => readers.read(work).await,
+            Engine::Postgres(pool) => pool.read(work).await,
+        }
     }
 
     pub(crate) fn cipher(&self) -> &Cipher {
@@ -145,14 +237,10 @@ impl Database {
     }
 }
 
-async fn prepare(conn: &mut Conn, cipher: &Cipher, path: &Path) -> Result<(), OpenError> {
-    migrate::migrate(conn, path).await?;
-    let opening = |fault: Fault| fault.opening(path.to_owned());
-    if check_key(conn, cipher).await.map_err(opening)? {
-        Ok(())
-    } else {
-        Err(OpenError::WrongKey { path: path.to_owned() })
-    }
+/// What every database needs before it is used.
+async fn prepare(conn: &mut Conn, cipher: &Cipher, dialect: Dialect) -> Result<(), Unready> {
+    migrate::migrate(conn, dialect).await?;
+    if check_key(conn, cipher).await? { Ok(()) } else { Err(Unready::WrongKey) }
 }
 
 /// Whether the key is the one of the first opening.

@@ -14,7 +14,7 @@ use crate::error::Fault;
 use crate::sql::Conn;
 use crate::store::SqlStore;
 
-pub(crate) use projects::{partitions, raise_version};
+pub(crate) use projects::{lock, partitions, raise_version};
 
 const PORT: &str = "directory";
 

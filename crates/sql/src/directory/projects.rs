@@ -24,6 +24,14 @@ pub(super) async fn fix_partitions(conn: &mut Conn, wanted: u16) -> Result<u16, 
     Ok(partitions(conn).await?.unwrap_or(wanted))
 }
 
+/// The first statement of every change of a project's webhooks: in PostgreSQL it locks the project's row, so that
+/// changes of one project come one after the other, and always in the same order of locks.
+pub(crate) async fn lock(conn: &mut Conn, project: ProjectId) -> Result<(), Fault> {
+    let sql = "UPDATE projects SET registry = registry WHERE id = $1";
+    run(conn, sqlx::query(sql).bind(project.to_string())).await?;
+    Ok(())
+}
+
 /// Counts a change of the project's webhooks; call it last in the change's transaction.
 pub(crate) async fn raise_version(conn: &mut Conn, project: ProjectId) -> Result<RegistryVersion, Fault> {
     let raise = "UPDATE projects SET registry = registry + 1, changed = (SELECT max(changed) + 1 FROM projects) \

@@ -6,7 +6,7 @@ use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{DisabledReason, SigningSecret, Webhook};
 use sqlx::AssertSqlSafe;
 
-use super::projects::{one as project, raise_version};
+use super::projects::{lock, one as project, raise_version};
 use super::{Changed, Refusal};
 use crate::error::Fault;
 use crate::secrets::Cipher;
@@ -19,6 +19,7 @@ pub(super) async fn register(
     new: NewWebhook,
     now: Millis,
 ) -> Changed<(Webhook, RegistryVersion)> {
+    lock(conn, new.project).await?;
     if project(conn, new.project).await?.is_err() {
         return Ok(Err(Refusal::NotFound));
     }
@@ -80,6 +81,7 @@ pub(super) async fn patch(
     patch: WebhookPatch,
     now: Millis,
 ) -> Changed<(Webhook, RegistryVersion)> {
+    lock(conn, project).await?;
     let mut webhook = match find(conn, project, id).await? {
         Ok(webhook) => webhook,
         Err(refusal) => return Ok(Err(refusal)),
@@ -120,6 +122,7 @@ pub(super) async fn delete(
     id: WebhookId,
     now: Millis,
 ) -> Changed<RegistryVersion> {
+    lock(conn, project).await?;
     let sql = "UPDATE webhooks SET deleted_at = $3, updated_at = $3 \
                WHERE id = $1 AND project = $2 AND deleted_at IS NULL";
     let statement = sqlx::query(sql).bind(id.to_string()).bind(project.to_string()).bind(now.0);
@@ -143,6 +146,7 @@ pub(super) async fn rotate(
     rotation: Rotation,
     now: Millis,
 ) -> Changed<(Webhook, RegistryVersion)> {
+    lock(conn, project).await?;
     let sealed = rotation.cipher.seal_secret(id, &rotation.secret)?;
     // Without an overlap the old key is not kept at all.
     let sql = if rotation.overlap_until > now {

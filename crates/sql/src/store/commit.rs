@@ -7,7 +7,7 @@ use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::DisabledReason;
 
 use super::fence;
-use crate::directory::raise_version;
+use crate::directory::{lock, raise_version};
 use crate::error::Fault;
 use crate::sql::{Columns as _, Conn, chunks, over_list, place_after, run, run_rows};
 
@@ -227,15 +227,17 @@ impl Commit<'_> {
     }
 
     async fn disable(&mut self, webhook: WebhookId, reason: DisabledReason, at: Millis) -> Result<(), Fault> {
+        let project = "SELECT project FROM webhooks WHERE id = $1";
+        let row = sqlx::query(project).bind(webhook.to_string()).fetch_optional(&mut *self.conn).await?;
+        let Some(row) = row else { return Ok(()) };
+        let project = ProjectId(row.uuid(0)?);
+        lock(self.conn, project).await?;
         let sql = "UPDATE webhooks SET disabled_at = $2, disabled_reason = $3, updated_at = $2 \
                    WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL";
         let statement = sqlx::query(sql).bind(webhook.to_string()).bind(at.0).bind(reason.code());
         if run(self.conn, statement).await? == 0 {
             return Ok(());
         }
-        let project = "SELECT project FROM webhooks WHERE id = $1";
-        let row = sqlx::query(project).bind(webhook.to_string()).fetch_one(&mut *self.conn).await?;
-        let project = ProjectId(row.uuid(0)?);
         let version: RegistryVersion = raise_version(self.conn, project).await?;
         self.committed.disabled.retain(|(raised, _)| *raised != project);
         self.committed.disabled.push((project, version));

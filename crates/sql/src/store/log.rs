@@ -36,10 +36,15 @@ pub(super) async fn record(conn: &mut Conn, attempts: Vec<AttemptRecord>) -> Res
             .bind(failure)
             .bind(retry_after)
             .bind(attempt.address.map(|address| address.to_string()))
-            .bind(attempt.snippet.as_str())
+            .bind(without_zeros(&attempt.snippet))
     })
     .await?;
     Ok(())
+}
+
+/// PostgreSQL's texts cannot hold a zero byte; what comes from outside can.
+fn without_zeros(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 pub(super) async fn quarantine(conn: &mut Conn, lease: Lease, message: Unreadable, at: Millis) -> Result<(), Fault> {
@@ -49,17 +54,20 @@ pub(super) async fn quarantine(conn: &mut Conn, lease: Lease, message: Unreadabl
         .bind(Uuid::now_v7().to_string())
         .bind(i64::from(lease.partition.0))
         .bind(message.bytes)
-        .bind(message.detail)
+        .bind(without_zeros(&message.detail))
         .bind(at.0);
     run(conn, statement).await?;
     Ok(())
 }
 
-pub(super) async fn prune(conn: &mut Conn, pruning: Pruning) -> Result<bool, Fault> {
+pub(super) async fn prune(conn: &mut Conn, pruning: Pruning, embedded: bool) -> Result<bool, Fault> {
     let limit = i64::from(pruning.limit);
     let attempts = "DELETE FROM attempts WHERE (event, webhook, started_at, number) IN (SELECT event, webhook, \
                     started_at, number FROM attempts WHERE started_at < $1 ORDER BY started_at LIMIT $2)";
     let attempts = run(conn, sqlx::query(attempts).bind(pruning.attempts_before.0).bind(limit)).await?;
+    if !embedded {
+        return Ok(attempts >= u64::from(pruning.limit));
+    }
     let records = "DELETE FROM idempotency WHERE (project, key) IN (SELECT project, key FROM idempotency \
                    WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
     let records = run(conn, sqlx::query(records).bind(pruning.now.0).bind(limit)).await?;

@@ -105,7 +105,8 @@ impl Store for SqlStore {
     }
 
     async fn prune(&self, pruning: Pruning) -> Result<bool, PortError> {
-        let done = self.database.write(move |conn| Box::pin(log::prune(conn, pruning))).await;
+        let embedded = self.database.is_embedded();
+        let done = self.database.write(move |conn| Box::pin(log::prune(conn, pruning, embedded))).await;
         done.map_err(|fault| fault.at(PORT, "prune"))
     }
 

@@ -1,0 +1,37 @@
+//! PostgreSQL: it passes the suites of store and directory, and what is its own.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use spectrum_webhook_sql::{Database, MasterKey, PostgresOptions, SqlStore};
+use spectrum_webhook_testkit::conformance::{self, Fixture, StoreWorld};
+use spectrum_webhook_testkit::services::shared;
+
+const KEY: [u8; 32] = [7; 32];
+
+async fn open(url: String) -> Database {
+    Database::connect(PostgresOptions::new(url), MasterKey::from_bytes(KEY)).await.expect("a database")
+}
+
+struct Postgres;
+
+#[async_trait]
+impl Fixture<StoreWorld> for Postgres {
+    async fn fresh(&self) -> StoreWorld {
+        let database = open(shared().postgres().await.database().await).await;
+        let store = Arc::new(SqlStore::new(database.clone()));
+        StoreWorld { store: store.clone(), directory: store, keep: Box::new(database) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_conforms_on_postgresql() {
+    conformance::store(&Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_directory_conforms_on_postgresql() {
+    conformance::directory(&Postgres).await;
+}
