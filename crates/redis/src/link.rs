@@ -1,0 +1,383 @@
+//! The connection to Redis: one for scripts and one for news. Both heal by themselves for ever; while Redis cannot be
+//! reached, whoever asks hears it at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use parking_lot::{Mutex, RwLock};
+use redis::aio::{MultiplexedConnection, PubSub};
+use redis::cluster_async::ClusterConnection;
+use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind};
+use spectrum_webhook_core::chance::Seeded;
+use spectrum_webhook_core::ids::PartitionId;
+use spectrum_webhook_core::ports::{PortError, Reach};
+use spectrum_webhook_core::retry::{Policy, Schedule};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::ConnectError;
+use crate::place::{Kind, Place};
+
+/// How long a command may take: far longer than Redis needs, far shorter than a lease.
+const COMMAND: Duration = Duration::from_secs(2);
+/// How long connecting may take, with all that is asked first.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How often Redis is asked whether it is there.
+const PING: Duration = Duration::from_secs(1);
+const RETRIES: Policy =
+    Policy { initial: Duration::from_millis(100), factor: 2.0, cap: Duration::from_secs(5), attempts: u32::MAX };
+
+/// A connection of either form; clones share it.
+#[derive(Clone)]
+enum Connection {
+    Node(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+/// Why there is no connection.
+enum Trouble {
+    /// A person has to change something.
+    Refused(ConnectError),
+    /// It may work later.
+    Later(String),
+}
+
+impl From<RedisError> for Trouble {
+    fn from(error: RedisError) -> Self {
+        let said = || error.detail().map_or_else(|| error.category().to_owned(), str::to_owned);
+        // The one trace of a failed handshake is the error under the error.
+        let tls = std::error::Error::source(&error)
+            .and_then(|source| source.downcast_ref::<std::io::Error>())
+            .and_then(std::io::Error::get_ref)
+            .is_some_and(|source| source.is::<rustls::Error>());
+        match error.kind() {
+            ErrorKind::AuthenticationFailed => Self::Refused(ConnectError::Credentials(said())),
+            ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Refused(ConnectError::Permission(said())),
+            ErrorKind::InvalidClientConfig => Self::Refused(ConnectError::Url(said())),
+            _ if tls => Self::Refused(ConnectError::Tls(error.to_string())),
+            _ => match error.code() {
+                Some("NOAUTH" | "WRONGPASS") => Self::Refused(ConnectError::Credentials(said())),
+                Some("NOPERM") => Self::Refused(ConnectError::Permission(said())),
+                _ => Self::Later(error.to_string()),
+            },
+        }
+    }
+}
+
+impl Trouble {
+    fn into_detail(self) -> String {
+        match self {
+            Self::Refused(error) => error.to_string(),
+            Self::Later(detail) => detail,
+        }
+    }
+}
+
+struct Shared {
+    place: Place,
+    channel: String,
+    reach: Arc<Reach>,
+    /// The connection, and the number of its making.
+    current: RwLock<Option<(u64, Connection)>>,
+    /// A command failed such that the connection may be dead.
+    suspected: Notify,
+    /// How often each partition was named on the news channel.
+    told: Mutex<HashMap<PartitionId, u64>>,
+    /// Rises with each of them.
+    news: watch::Sender<u64>,
+}
+
+/// The link to Redis. Dropping it ends it.
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+    _keeper: AbortOnDropHandle<()>,
+    _listener: AbortOnDropHandle<()>,
+}
+
+impl Link {
+    /// Connects, however long it takes.
+    pub(crate) async fn connect(place: Place, channel: String) -> Result<Self, ConnectError> {
+        // A second call finds it installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let shared = Arc::new(Shared {
+            place,
+            channel,
+            reach: Arc::new(Reach::new("redis")),
+            current: RwLock::default(),
+            suspected: Notify::new(),
+            told: Mutex::default(),
+            news: watch::Sender::new(0),
+        });
+        let mut retries = Retries::new();
+        loop {
+            match shared.connect().await {
+                Ok(connection) => {
+                    shared.connected(connection);
+                    break;
+                }
+                Err(Trouble::Refused(error)) => return Err(error),
+                Err(Trouble::Later(detail)) => retries.failed("Redis cannot be reached yet", &detail).await,
+            }
+        }
+        let keeper = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&shared).keep()));
+        let listener = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&shared).listen()));
+        Ok(Self { shared, _keeper: keeper, _listener: listener })
+    }
+
+    pub(crate) fn reach(&self) -> Arc<Reach> {
+        Arc::clone(&self.shared.reach)
+    }
+
+    /// Runs a script with its keys and arguments.
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        (port, operation): (&'static str, &'static str),
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, PortError> {
+        let unavailable = |detail| PortError::Unavailable { port, operation, detail };
+        let current = self.shared.current.read().clone();
+        let Some((made, connection)) = current else {
+            let why = self.shared.reach.state().err().unwrap_or_default();
+            return Err(unavailable(format!("Redis cannot be reached: {why}")));
+        };
+        let answered = async {
+            match connection {
+                Connection::Node(mut connection) => script.invoke_async(&mut connection).await,
+                Connection::Cluster(mut connection) => script.invoke_async(&mut connection).await,
+            }
+        };
+        match timeout(COMMAND, answered).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                if error.is_unrecoverable_error() || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+                    self.shared.drop_connection(made, &error.to_string());
+                } else {
+                    self.shared.suspected.notify_one();
+                }
+                Err(unavailable(error.to_string()))
+            }
+            Err(_) => {
+                self.shared.suspected.notify_one();
+                Err(unavailable("no answer in time".to_owned()))
+            }
+        }
+    }
+
+    /// How often a partition was named on the news channel.
+    pub(crate) fn told(&self, partition: PartitionId) -> u64 {
+        self.shared.told.lock().get(&partition).copied().unwrap_or(0)
+    }
+
+    /// Rises when any partition is named.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.shared.news.subscribe()
+    }
+}
+
+impl Shared {
+    /// Connects and looks whether this Redis can be used.
+    async fn connect(&self) -> Result<Connection, Trouble> {
+        let connecting = async {
+            let config =
+                AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(COMMAND));
+            let connection = match &self.place.kind {
+                Kind::Single => {
+                    let client = self.place.client(0)?;
+                    Connection::Node(client.get_multiplexed_async_connection_with_config(&config).await?)
+                }
+                Kind::Sentinel(name) => {
+                    let mut sentinels = self.place.sentinel(name)?;
+                    Connection::Node(sentinels.get_async_connection_with_config(&config).await?)
+                }
+                Kind::Cluster => {
+                    let builder = self.place.cluster()?.connection_timeout(CONNECT).response_timeout(COMMAND);
+                    Connection::Cluster(builder.retries(2).build()?.get_async_connection().await?)
+                }
+            };
+            self.check(&connection).await?;
+            Ok(connection)
+        };
+        timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(Trouble::Later("no answer in time".to_owned())))
+    }
+
+    /// What this Redis says of itself.
+    async fn check(&self, connection: &Connection) -> Result<(), Trouble> {
+        let info = match connection.clone() {
+            Connection::Node(mut connection) => {
+                redis::cmd("INFO").query_async::<redis::InfoDict>(&mut connection).await?
+            }
+            Connection::Cluster(mut connection) => {
+                // Any node: they are set up alike.
+                let routing = redis::cluster_routing::RoutingInfo::SingleNode(
+                    redis::cluster_routing::SingleNodeRoutingInfo::RandomPrimary,
+                );
+                redis::FromRedisValue::from_redis_value(connection.route_command(redis::cmd("INFO"), routing).await?)
+                    .map_err(RedisError::from)?
+            }
+        };
+        let said = |name: &str| info.get::<String>(name).unwrap_or_default();
+        let version = said("redis_version");
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        if (parts.next(), parts.next()) < (Some(6), Some(2)) {
+            return Err(Trouble::Refused(ConnectError::Old(version)));
+        }
+        let policy = said("maxmemory_policy");
+        if !policy.is_empty() && policy != "noeviction" {
+            return Err(Trouble::Refused(ConnectError::Eviction(policy)));
+        }
+        match (&self.place.kind, said("redis_mode").as_str()) {
+            (Kind::Single | Kind::Sentinel(_), "cluster") => return Err(Trouble::Refused(ConnectError::Cluster)),
+            (Kind::Cluster, "standalone") => return Err(Trouble::Refused(ConnectError::NoCluster)),
+            _ => {}
+        }
+        match (&self.place.kind, said("role").as_str()) {
+            (Kind::Single, "slave") => Err(Trouble::Refused(ConnectError::Replica)),
+            (Kind::Sentinel(_), "slave") => Err(Trouble::Later("the master is a replica at the moment".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    fn connected(&self, connection: Connection) {
+        let mut current = self.current.write();
+        let made = self.reach.losses() + 1;
+        *current = Some((made, connection));
+        self.reach.reached();
+    }
+
+    /// Forgets the connection, unless there is another one by now.
+    fn drop_connection(&self, made: u64, why: &str) {
+        let mut current = self.current.write();
+        if current.as_ref().is_some_and(|(number, _)| *number == made) {
+            *current = None;
+            if self.reach.lost(why) {
+                tracing::warn!(why, "Redis is lost");
+            }
+            self.suspected.notify_one();
+        }
+    }
+
+    /// Asks now and then whether Redis is there, and connects again when it is not.
+    async fn keep(self: Arc<Self>) {
+        let mut retries = Retries::new();
+        loop {
+            // Suspicion or not, not more than ten times a second.
+            let _ = timeout(PING, self.suspected.notified()).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let current = self.current.read().clone();
+            if let Some((made, connection)) = current {
+                if let Err(trouble) = self.ping(connection).await {
+                    self.drop_connection(made, &trouble);
+                }
+                continue;
+            }
+            match self.connect().await {
+                Ok(connection) => {
+                    self.connected(connection);
+                    retries = Retries::new();
+                    tracing::info!("Redis is back");
+                }
+                Err(trouble) => {
+                    let detail = trouble.into_detail();
+                    self.reach.lost(&detail);
+                    retries.failed("Redis cannot be reached", &detail).await;
+                }
+            }
+        }
+    }
+
+    async fn ping(&self, connection: Connection) -> Result<(), String> {
+        let asking = async {
+            match connection {
+                Connection::Node(mut connection) => {
+                    let role: redis::Value = redis::cmd("ROLE").query_async(&mut connection).await?;
+                    let redis::Value::Array(said) = role else { return Ok(true) };
+                    Ok(said.first().and_then(|role| String::from_redis_value_ref(role).ok()).as_deref()
+                        == Some("master"))
+                }
+                Connection::Cluster(mut connection) => {
+                    redis::cmd("EXISTS").arg(&self.channel).query_async::<i64>(&mut connection).await.map(|_| true)
+                }
+            }
+        };
+        match timeout(COMMAND, asking).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err("it is a replica now".to_owned()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
+    }
+
+    /// Listens to the news channel for ever. What is missed meanwhile is found by whoever looks now and then.
+    async fn listen(self: Arc<Self>) {
+        let mut retries = Retries::new();
+        for attempt in 0.. {
+            match timeout(CONNECT, self.subscribe(attempt)).await {
+                Ok(Ok(channel)) => {
+                    retries = Retries::new();
+                    // Nobody knows what was missed.
+                    self.tell(None);
+                    let mut messages = channel.into_on_message();
+                    while let Some(message) = messages.next().await {
+                        self.tell(message.get_payload::<u16>().ok().map(PartitionId));
+                    }
+                    retries.wait().await;
+                }
+                Ok(Err(trouble)) => {
+                    tracing::debug!(why = trouble.into_detail(), "the news channel is lost");
+                    retries.wait().await;
+                }
+                Err(_) => retries.wait().await,
+            }
+        }
+    }
+
+    async fn subscribe(&self, attempt: usize) -> Result<PubSub, Trouble> {
+        // In a cluster every node tells what was told to any.
+        let client = match &self.place.kind {
+            Kind::Single | Kind::Cluster => self.place.client(attempt)?,
+            Kind::Sentinel(name) => self.place.sentinel(name)?.async_get_client().await?,
+        };
+        let mut channel = client.get_async_pubsub().await?;
+        channel.subscribe(&self.channel).await?;
+        Ok(channel)
+    }
+
+    fn tell(&self, partition: Option<PartitionId>) {
+        let mut told = self.told.lock();
+        match partition {
+            Some(partition) => *told.entry(partition).or_default() += 1,
+            None => told.values_mut().for_each(|told| *told += 1),
+        }
+        drop(told);
+        self.news.send_modify(|news| *news += 1);
+    }
+}
+
+/// Waits that grow, with a line in the log for the first and then every doubled number of failures.
+struct Retries {
+    schedule: Schedule,
+    chance: Seeded,
+    failed: u32,
+}
+
+impl Retries {
+    fn new() -> Self {
+        Self { schedule: Schedule::new(&RETRIES), chance: Seeded::new(rand::random()), failed: 0 }
+    }
+
+    async fn failed(&mut self, what: &'static str, why: &str) {
+        if (self.failed + 1).is_power_of_two() {
+            tracing::warn!(why, failed = self.failed + 1, "{what}: trying again");
+        }
+        self.wait().await;
+    }
+
+    async fn wait(&mut self) {
+        self.failed = self.failed.saturating_add(1);
+        let wait = self.schedule.wait(self.failed, None, &mut self.chance);
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
+}
