@@ -1,0 +1,135 @@
+//! Publishing with confirms: many messages in flight, each partition's in the order of the calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{Channel, Confirmation, PublisherConfirm};
+use spectrum_webhook_core::ids::PartitionId;
+use spectrum_webhook_core::ports::{PortError, Publication};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::link::{Current, Link, Queues, Undeclared};
+use crate::{PORT, encode, unavailable};
+
+const PUBLISH: &str = "publish";
+/// Channels that are published on. A partition has one of them, so that its order is that of the calls.
+const CHANNELS: usize = 4;
+/// Bytes of messages that wait for their confirms: bodies and a little for each.
+const IN_FLIGHT: usize = 64 << 20;
+/// What a message counts beside its body.
+const ENVELOPE: usize = 1 << 10;
+/// How long a confirm that nobody waits for any more is kept.
+const LATE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Publisher {
+    link: Arc<Link>,
+    queues: Arc<Queues>,
+    confirm_timeout: Duration,
+    channels: [Mutex<Option<(u64, Channel)>>; CHANNELS],
+    room: Arc<Semaphore>,
+}
+
+impl Publisher {
+    pub(crate) fn new(link: Arc<Link>, queues: Arc<Queues>, confirm_timeout: Duration) -> Self {
+        let room = Arc::new(Semaphore::new(IN_FLIGHT));
+        Self { link, queues, confirm_timeout, channels: Default::default(), room }
+    }
+
+    /// Whether messages are taken at this moment.
+    pub(crate) fn check(&self) -> Result<(), PortError> {
+        self.link.current().map_err(|why| unavailable("check", why))?;
+        if *self.link.blocked().borrow() { Err(unavailable("check", BLOCKED)) } else { Ok(()) }
+    }
+
+    pub(crate) async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), PortError> {
+        let until = Instant::now() + self.confirm_timeout;
+        let late = |_| unavailable(PUBLISH, "no confirm in time");
+        let size = (publication.message.body.len() + ENVELOPE).min(IN_FLIGHT);
+        let room = Arc::clone(&self.room).acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX));
+        let room = timeout_at(until, room).await.map_err(late)?.map_err(|error| unavailable(PUBLISH, error))?;
+        let mut blocked = self.link.blocked();
+        if *blocked.borrow_and_update() {
+            return Err(unavailable(PUBLISH, BLOCKED));
+        }
+        let mut confirm = timeout_at(until, self.send(partition, publication)).await.map_err(late)??;
+        let confirmed = tokio::select! {
+            confirmed = timeout_at(until, &mut confirm) => confirmed.map_err(late),
+            () = becomes_true(&mut blocked) => Err(unavailable(PUBLISH, BLOCKED)),
+        };
+        match confirmed {
+            Ok(Ok(Confirmation::Ack(None))) => Ok(()),
+            Ok(Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)))) => {
+                // Its queue is gone: the next one declares it.
+                self.queues.doubt(partition);
+                Err(unavailable(PUBLISH, "the queue is gone: it will be declared again"))
+            }
+            Ok(Ok(Confirmation::Nack(None) | Confirmation::NotRequested)) => {
+                // A channel on which the leader of a queue was lost goes on refusing what is published to that queue
+                // (seen with 3.10): the next one is published on a new channel.
+                self.channels[channel_of(partition)].lock().await.take();
+                Err(unavailable(PUBLISH, "RabbitMQ did not take the message"))
+            }
+            Ok(Err(error)) => Err(unavailable(PUBLISH, error)),
+            Err(error) => {
+                outlive(confirm, room);
+                Err(error)
+            }
+        }
+    }
+
+    /// Hands a message to the partition's channel. What is handed over under its lock goes out in that order.
+    async fn send(&self, partition: PartitionId, publication: Publication) -> Result<PublisherConfirm, PortError> {
+        let Publication { message, again, .. } = publication;
+        let mut channel = self.channels[channel_of(partition)].lock().await;
+        let Current { made, connection } = self.link.current().map_err(|why| unavailable(PUBLISH, why))?;
+        self.queues.declare(&connection, partition).await.map_err(undeclared)?;
+        let usable = channel.take().filter(|(of, channel)| *of == made && channel.status().connected());
+        let (_, channel) = match usable {
+            Some(usable) => channel.insert(usable),
+            None => {
+                let fresh = connection.create_channel().await.map_err(|error| unavailable(PUBLISH, error))?;
+                let confirms = fresh.confirm_select(ConfirmSelectOptions::default()).await;
+                confirms.map_err(|error| unavailable(PUBLISH, error))?;
+                channel.insert((made, fresh))
+            }
+        };
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let queue = self.queues.name(partition);
+        let properties = encode(&message, again);
+        let sent = channel.basic_publish("".into(), queue.as_str().into(), options, &message.body, properties).await;
+        sent.map_err(|error| unavailable(PUBLISH, error))
+    }
+}
+
+fn channel_of(partition: PartitionId) -> usize {
+    usize::from(partition.0) % CHANNELS
+}
+
+const BLOCKED: &str = "RabbitMQ takes no messages: it is under an alarm (memory or disk)";
+
+pub(crate) fn undeclared(why: Undeclared) -> PortError {
+    match why {
+        Undeclared::Later(error) => unavailable("declare a queue", error),
+        Undeclared::Other(error) => {
+            PortError::Corrupt { port: PORT, operation: "declare a queue", detail: error.to_string() }
+        }
+    }
+}
+
+async fn becomes_true(watched: &mut tokio::sync::watch::Receiver<bool>) {
+    if watched.wait_for(|blocked| *blocked).await.is_err() {
+        // The link is gone, and with it every confirm: that is heard elsewhere.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Keeps a confirm that nobody waits for until it comes, and its room in the budget with it: the message is still on
+/// its way.
+fn outlive(confirm: PublisherConfirm, room: OwnedSemaphorePermit) {
+    tokio::spawn(async move {
+        let _ = timeout(LATE, confirm).await;
+        drop(room);
+    });
+}
