@@ -1,13 +1,14 @@
 //! Takes this process's share of the partitions, and gives back what is above it. No leader: each process counts the
-//! living and acts for itself.
+//! living and acts for itself. Whatever waits for a service waits in a task, so that a service that hangs holds up
+//! neither the end of an ownership nor a stop.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use spectrum_webhook_core::chance::Chance as _;
-use spectrum_webhook_core::ids::{OwnerId, PartitionId};
-use spectrum_webhook_core::ports::PortError;
+use spectrum_webhook_core::ids::{Epoch, OwnerId, PartitionId};
+use spectrum_webhook_core::ports::{Lease, PortError};
 use spectrum_webhook_core::retry::{Policy, Schedule};
 use spectrum_webhook_core::time::Mono;
 use tokio::task::{Id, JoinSet};
@@ -24,6 +25,10 @@ const ACQUIRE_RETRIES: Policy =
 const WORKED: u64 = 60_000;
 /// Ticks for which a surplus must last before it is given back.
 const HYSTERESIS: u32 = 3;
+/// Leases that are asked for at once.
+const ASKS: usize = 16;
+/// Partitions that are asked for in a round: with very many, a round looks at a part of them.
+const ROUND: usize = 256;
 
 struct Held {
     partition: PartitionId,
@@ -31,11 +36,31 @@ struct Held {
     since: Mono,
 }
 
+/// What came of asking for a partition.
+struct Asked {
+    partition: PartitionId,
+    /// The store's epoch, as far as it is known here.
+    floor: Option<Epoch>,
+    /// When it was asked for, and the lease; `None`: someone else holds it.
+    granted: Result<Option<(Mono, Lease)>, PortError>,
+}
+
 pub(crate) struct LeaseKeeper {
     shared: Arc<Shared>,
     owner: OwnerId,
     owners: JoinSet<Result<(), Lost>>,
     held: HashMap<Id, Held>,
+    /// One at most.
+    heartbeats: JoinSet<Result<usize, PortError>>,
+    asks: JoinSet<Asked>,
+    /// What is still to be asked for in this round.
+    candidates: VecDeque<PartitionId>,
+    target: usize,
+    /// Partitions that another process held when they were asked for last.
+    elsewhere: HashSet<PartitionId>,
+    /// The store's epochs as read once. An old one does no harm: the takeover compares again, and one that is refused
+    /// is forgotten here.
+    floors: HashMap<PartitionId, Epoch>,
     /// Partitions whose last ownership failed: how often in a row, and when to try again.
     failed: HashMap<PartitionId, (u32, Mono)>,
     surplus_for: u32,
@@ -49,6 +74,12 @@ impl LeaseKeeper {
             owner,
             owners: JoinSet::new(),
             held: HashMap::new(),
+            heartbeats: JoinSet::new(),
+            asks: JoinSet::new(),
+            candidates: VecDeque::new(),
+            target: 0,
+            elsewhere: HashSet::new(),
+            floors: HashMap::new(),
             failed: HashMap::new(),
             surplus_for: 0,
             retries: Schedule::new(&ACQUIRE_RETRIES),
@@ -62,38 +93,71 @@ impl LeaseKeeper {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = ticks.tick() => self.share().await,
+                _ = ticks.tick() => self.beat(),
+                Some(beaten) = self.heartbeats.join_next() => self.beaten(beaten),
+                Some(asked) = self.asks.join_next() => self.asked(asked),
                 Some(ended) = self.owners.join_next_with_id() => self.ended(ended),
             }
+            self.report();
         }
-        // The heartbeat first: the others may take what is given back.
-        if let Err(error) = self.shared.ports.lock.leave(self.owner).await {
-            tracing::warn!(%error, "the heartbeat could not be taken back");
-        }
+        self.give_all_back().await;
+    }
+
+    /// The heartbeat first: the others may take what is given back.
+    async fn give_all_back(mut self) {
         for held in self.held.values() {
             held.stop.cancel();
         }
-        while let Some(ended) = self.owners.join_next_with_id().await {
-            self.ended(ended);
+        // One on its way would come after it.
+        while self.heartbeats.join_next().await.is_some() {}
+        if let Err(error) = self.shared.ports.lock.leave(self.owner).await {
+            tracing::warn!(%error, "the heartbeat could not be taken back");
+        }
+        loop {
+            tokio::select! {
+                Some(asked) = self.asks.join_next() => {
+                    let Ok(Asked { granted: Ok(Some((_, lease))), .. }) = asked else { continue };
+                    if let Err(error) = self.shared.ports.lock.release(&lease).await {
+                        tracing::warn!(partition = %lease.partition, %error, "a lease could not be released");
+                    }
+                }
+                Some(ended) = self.owners.join_next_with_id() => self.ended(ended),
+                else => return,
+            }
         }
     }
 
-    async fn share(&mut self) {
-        let live = match self.shared.ports.lock.heartbeat(self.owner).await {
-            Ok(live) => live.max(1),
-            Err(error) => {
-                tracing::warn!(%error, "the heartbeat could not be sent");
-                return;
+    fn beat(&mut self) {
+        if self.heartbeats.is_empty() {
+            let (shared, owner) = (Arc::clone(&self.shared), self.owner);
+            self.heartbeats.spawn(async move { shared.ports.lock.heartbeat(owner).await });
+        }
+    }
+
+    fn beaten(&mut self, beaten: Result<Result<usize, PortError>, tokio::task::JoinError>) {
+        match beaten {
+            Ok(Ok(live)) => {
+                let now = self.shared.clock.mono();
+                self.shared.standing.update(|found| found.heartbeat = Some(now));
+                self.share(live.max(1));
             }
-        };
-        let partitions = usize::from(self.shared.settings.partitions);
-        let target = partitions.div_ceil(live);
-        // Those that are being given back are none of it any more, however long their last attempts take.
-        let kept = self.held.values().filter(|held| !held.stop.is_cancelled()).count();
-        if kept > target {
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the heartbeat could not be sent");
+                self.trouble(&error);
+            }
+            Err(error) => tracing::error!(%error, "the heartbeat ended by itself"),
+        }
+    }
+
+    /// Compares what it holds with its share among so many living.
+    fn share(&mut self, live: usize) {
+        let partitions = self.shared.settings.partitions;
+        self.target = usize::from(partitions).div_ceil(live);
+        let kept = self.kept();
+        if kept > self.target {
             self.surplus_for += 1;
             if self.surplus_for >= HYSTERESIS {
-                let surplus = kept - target;
+                let surplus = kept - self.target;
                 for held in self.held.values().filter(|held| !held.stop.is_cancelled()).take(surplus) {
                     held.stop.cancel();
                 }
@@ -101,37 +165,68 @@ impl LeaseKeeper {
             return;
         }
         self.surplus_for = 0;
+        if !self.candidates.is_empty() || !self.shared.memory.has_room() {
+            return;
+        }
         // From a place of its own, so that processes that start together do not all ask for the same.
-        let start = self.shared.chance().below(u64::from(self.shared.settings.partitions)) as u16;
-        for step in 0..self.shared.settings.partitions {
-            if self.held.len() >= target {
-                break;
-            }
-            let partition = PartitionId((start + step) % self.shared.settings.partitions);
-            let now = self.shared.clock.mono();
-            let waits = self.failed.get(&partition).is_some_and(|(_, until)| now < *until);
-            if waits || self.held.values().any(|held| held.partition == partition) {
-                continue;
-            }
-            if let Err(error) = self.acquire(partition).await {
-                tracing::warn!(%partition, %error, "a partition could not be taken");
-                self.put_off(partition);
-            }
+        let start = self.shared.chance().below(u64::from(partitions)) as u16;
+        let now = self.shared.clock.mono();
+        let held: HashSet<PartitionId> = self.held.values().map(|held| held.partition).collect();
+        let waits = |partition: &PartitionId| self.failed.get(partition).is_some_and(|(_, until)| now < *until);
+        self.candidates = (0..partitions)
+            .map(|step| PartitionId((start + step) % partitions))
+            .filter(|partition| !held.contains(partition) && !waits(partition))
+            .take(ROUND)
+            .collect();
+        self.ask();
+    }
+
+    /// Asks for what may be missing to the share, a few at a time and never for more than is missing.
+    fn ask(&mut self) {
+        // What is being given back still counts: its attempts are under way.
+        while self.asks.len() < ASKS && self.held.len() + self.asks.len() < self.target {
+            let Some(partition) = self.candidates.pop_front() else { return };
+            let (shared, owner) = (Arc::clone(&self.shared), self.owner);
+            let floor = self.floors.get(&partition).copied();
+            self.asks.spawn(async move { ask(&shared, owner, partition, floor).await });
+        }
+        if self.held.len() >= self.target {
+            self.candidates.clear();
         }
     }
 
-    async fn acquire(&mut self, partition: PartitionId) -> Result<(), PortError> {
-        let floor = self.shared.ports.store.epoch(partition).await?;
-        let sent = self.shared.clock.mono();
-        let Some(lease) = self.shared.ports.lock.acquire(partition, self.owner, floor).await? else {
-            return Ok(());
+    fn asked(&mut self, asked: Result<Asked, tokio::task::JoinError>) {
+        let Asked { partition, floor, granted } = match asked {
+            Ok(asked) => asked,
+            Err(error) => return tracing::error!(%error, "asking for a partition ended by itself"),
         };
+        if let Some(floor) = floor {
+            self.floors.insert(partition, floor);
+        }
+        match granted {
+            Ok(Some((sent, lease))) => {
+                self.elsewhere.remove(&partition);
+                self.start(sent, lease);
+            }
+            Ok(None) => {
+                self.elsewhere.insert(partition);
+            }
+            Err(error) => {
+                tracing::warn!(%partition, %error, "a partition could not be taken");
+                self.trouble(&error);
+                self.elsewhere.remove(&partition);
+                self.put_off(partition);
+            }
+        }
+        self.ask();
+    }
+
+    fn start(&mut self, sent: Mono, lease: Lease) {
         let limit = u64::try_from(self.shared.settings.hold_lease_for.as_millis()).unwrap_or(u64::MAX);
         let holding = Arc::new(Holding::new(self.shared.clock, sent, limit));
         let stop = CancellationToken::new();
         let task = self.owners.spawn(own(Arc::clone(&self.shared), lease, holding, stop.clone()));
-        self.held.insert(task.id(), Held { partition, stop, since: sent });
-        Ok(())
+        self.held.insert(task.id(), Held { partition: lease.partition, stop, since: sent });
     }
 
     fn ended(&mut self, ended: Result<(Id, Result<(), Lost>), tokio::task::JoinError>) {
@@ -146,6 +241,8 @@ impl LeaseKeeper {
             }
             Err(error) => {
                 tracing::warn!(partition = %held.partition, %error, "an ownership ended");
+                self.trouble(&error);
+                self.floors.remove(&held.partition);
                 self.shared.metrics.ownerships_lost.inc();
                 if self.shared.clock.mono().since(held.since) >= WORKED {
                     self.failed.remove(&held.partition);
@@ -160,4 +257,37 @@ impl LeaseKeeper {
         let wait = self.retries.wait(failed.min(16), None, &mut self.shared.chance());
         self.failed.insert(partition, (failed, self.shared.clock.mono().plus(wait)));
     }
+
+    /// Those that are being given back are none of it any more, however long their last attempts take.
+    fn kept(&self) -> usize {
+        self.held.values().filter(|held| !held.stop.is_cancelled()).count()
+    }
+
+    fn trouble(&self, error: &dyn std::fmt::Display) {
+        self.shared.standing.update(|found| found.trouble = Some(error.to_string()));
+    }
+
+    fn report(&self) {
+        let (target, kept, elsewhere) = (self.target, self.kept(), self.elsewhere.len());
+        self.shared.standing.update(|found| {
+            (found.target, found.kept, found.elsewhere) = (target, kept, elsewhere);
+            if kept >= target {
+                found.trouble = None;
+            }
+        });
+    }
+}
+
+async fn ask(shared: &Shared, owner: OwnerId, partition: PartitionId, floor: Option<Epoch>) -> Asked {
+    let mut known = floor;
+    let granted = async {
+        let floor = match known {
+            Some(floor) => floor,
+            None => *known.insert(shared.ports.store.epoch(partition).await?),
+        };
+        let sent = shared.clock.mono();
+        Ok(shared.ports.lock.acquire(partition, owner, floor).await?.map(|lease| (sent, lease)))
+    }
+    .await;
+    Asked { partition, floor: known, granted }
 }

@@ -5,6 +5,7 @@
 //! | `lease_keeper` | which partitions this process delivers |
 //! | `partition` | one ownership: drives the pure state machine, performs what it asks for |
 //! | `holding` | whether a lease is still good by this process's own clock |
+//! | `standing` | what readiness says of it |
 //! | `guard`, `resolve` | which URLs may be called, and at which addresses |
 //! | `post` | one attempt on the wire |
 //! | `slots` | how many attempts run at once, and whose |
@@ -22,6 +23,7 @@ pub mod post;
 pub mod record;
 pub mod resolve;
 pub mod slots;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +82,7 @@ struct Shared {
     memory_freed: Notify,
     metrics: Metrics,
     clock: Clock,
+    standing: standing::Standing,
     reads: Semaphore,
     seeds: Mutex<Seeded>,
 }
@@ -138,6 +141,7 @@ impl Dispatcher {
             memory_freed: Notify::new(),
             metrics: parts.metrics,
             clock: parts.clock,
+            standing: standing::Standing::default(),
             reads: Semaphore::new(READS),
             seeds: Mutex::new(Seeded::new(parts.seed)),
         });
@@ -147,9 +151,18 @@ impl Dispatcher {
         Self { shared, stop, keeper }
     }
 
-    /// How many partitions it delivers at this moment: what readiness looks at.
-    pub fn partitions_held(&self) -> i64 {
-        self.shared.metrics.partitions_held.get()
+    /// Whether it delivers its share of the partitions: what readiness asks.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let Shared { standing, settings, metrics, clock, .. } = &*self.shared;
+        standing.check(
+            usize::from(settings.partitions),
+            metrics.partitions_held.get(),
+            settings.share_every,
+            clock.mono(),
+        )
     }
 
     /// Takes no new event, lets attempts in flight end, settles and acknowledges them, gives the leases back, and

@@ -27,6 +27,9 @@ use targets::Targets;
 const TAKE: usize = 64;
 /// Bytes of bodies that are taken at once.
 const TAKE_BYTES: usize = 4 << 20;
+/// Renewals for which the budget must be used up, without a moment of room, before the largest partition gives way:
+/// holding lanes makes room well before, as long as the store works.
+const STUCK: u32 = 2;
 /// How long closing a channel may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,8 @@ pub(crate) enum Lost {
     Lease,
     #[error("the lease was not renewed in time")]
     Expired,
+    #[error("the memory budget was used up, and this partition used most of it")]
+    Memory,
     #[error(transparent)]
     Broken(#[from] Broken),
     #[error("a part of it panicked")]
@@ -97,6 +102,7 @@ async fn own_lease(
         draining: false,
         chance: shared.chance(),
         share: Share::new(Arc::clone(&shared.memory)),
+        buffered: 0,
         counted: Counts::default(),
         lanes: 0,
     };
@@ -131,6 +137,8 @@ struct Owner {
     draining: bool,
     chance: Seeded,
     share: Share,
+    /// Bytes that the queue has sent and that are not taken yet.
+    buffered: usize,
     counted: Counts,
     lanes: i64,
 }
@@ -144,6 +152,7 @@ impl Owner {
         renewals.reset();
         self.tasks.spawn(Arc::clone(&self.io).news());
         let mut drain_until: Option<Instant> = None;
+        let mut stuck = 0;
         loop {
             if self.draining && self.is_drained() {
                 return Ok(());
@@ -155,7 +164,13 @@ impl Owner {
             let expires = shared.clock.instant(self.io.holding.expires());
             // Made before it is asked whether there is room: what is freed from here on is not missed.
             let freed = shared.memory_freed.notified();
-            let has_room = !self.draining && shared.memory.has_room();
+            // What the queue has sent already takes no more room when it is taken.
+            self.buffered = subscription.buffered();
+            let has_room = shared.memory.has_room();
+            let may_take = !self.draining && (has_room || self.buffered > 0);
+            if has_room {
+                stuck = 0;
+            }
             tokio::select! {
                 () = stop.cancelled(), if !self.draining => {
                     self.draining = true;
@@ -172,14 +187,19 @@ impl Owner {
                 Some(done) = self.tasks.join_next() => self.done(done.map_err(|_| Lost::Panicked)?)?,
                 _ = renewals.tick() => {
                     self.tasks.spawn(Arc::clone(&self.io).renew());
+                    self.count();
                     if self.share.should_relieve() {
                         self.feed(Input::Relieve)?;
+                    }
+                    stuck += 1;
+                    if (stuck > STUCK || shared.memory.is_overrun()) && self.share.is_largest_without_room() {
+                        return Err(Lost::Memory);
                     }
                 }
                 () = sleep_until(wake.unwrap_or(expires)), if wake.is_some() && !self.draining => {
                     self.feed(Input::Wake)?;
                 }
-                ready = subscription.ready(), if has_room => {
+                ready = subscription.ready(), if may_take => {
                     ready?;
                     for taken in subscription.take(TAKE, TAKE_BYTES).await? {
                         self.took(taken)?;
@@ -188,7 +208,7 @@ impl Owner {
                         self.feed(Input::Relieve)?;
                     }
                 }
-                () = freed, if !has_room && !self.draining => {}
+                () = freed, if !may_take && !self.draining => {}
             }
         }
     }
@@ -348,7 +368,7 @@ impl Owner {
             metrics.lanes.add(lanes - self.lanes);
             self.lanes = lanes;
         }
-        if self.share.set(self.machine.bytes()) && self.io.shared.memory.has_room() {
+        if self.share.set(self.machine.bytes() + self.buffered) && self.io.shared.memory.has_room() {
             self.io.shared.memory_freed.notify_waiters();
         }
     }
