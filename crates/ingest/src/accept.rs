@@ -104,7 +104,7 @@ impl Shared {
         let proposed = identity::event_id(now);
         let admitted = self.admit(partition, project, proposed, key.as_ref()).await;
         let key = key.filter(|_| admitted.is_some());
-        let registry = admitted.and_then(|admitted| admitted.registry);
+        let known = admitted.map(|admitted| admitted.registry);
         let (id, again) = match admitted.map(|admitted| admitted.verdict) {
             None => (proposed, false),
             Some(Verdict::Publish { id, again }) => (id, again),
@@ -118,7 +118,7 @@ impl Shared {
         };
 
         let published = async {
-            let registry = self.registry(project, registry).await?;
+            let registry = self.registry(partition, project, known).await?;
             let Envelope { event_type, .. } = envelope;
             let message = Message { id, project, event_type, accepted_at: now, registry, traceparent, body: bytes };
             self.publish(partition, Publication { message, again, idempotency: key.clone() }).await
@@ -154,16 +154,28 @@ impl Shared {
         None
     }
 
-    /// The version that the event is accepted under.
-    async fn registry(&self, project: ProjectId, known: Option<RegistryVersion>) -> Result<RegistryVersion, Problem> {
-        if let Some(version) = known {
+    /// The version that the event is accepted under: the one that admission knew, or the directory's. `None` is an
+    /// admission that gave no answer.
+    async fn registry(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        known: Option<Option<RegistryVersion>>,
+    ) -> Result<RegistryVersion, Problem> {
+        if let Some(Some(version)) = known {
             return Ok(version);
         }
-        match self.ports.directory.project(project).await {
-            Ok(project) => Ok(project.registry),
-            Err(DirectoryError::Port(error)) => Err(Problem::unavailable(&error)),
-            Err(DirectoryError::NotFound | DirectoryError::UrlTaken) => Err(Problem::no_project()),
+        let version = match self.ports.directory.project(project).await {
+            Ok(project) => project.registry,
+            Err(DirectoryError::Port(error)) => return Err(Problem::unavailable(&error)),
+            Err(DirectoryError::NotFound | DirectoryError::UrlTaken) => return Err(Problem::no_project()),
+        };
+        if known.is_some()
+            && let Err(error) = self.ports.admission.learn(partition, project, version).await
+        {
+            tracing::debug!(%error, %project, "a registry version was not kept: the next post reads it again");
         }
+        Ok(version)
     }
 
     async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), Problem> {

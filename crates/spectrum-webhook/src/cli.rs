@@ -25,11 +25,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Take events and deliver them, in one process.
     Serve(Flags),
-    /// Take events only: a part of a cluster, which this version refuses to be.
+    /// Take events and manage webhooks: a part of a cluster, of which there can be any number.
     Ingest(Flags),
-    /// Deliver events only: a part of a cluster, which this version refuses to be.
+    /// Deliver events: a part of a cluster, of which there can be any number.
     Dispatcher(Flags),
-    /// Bring the database up to this version, and end.
+    /// Bring the database up to this version, and end; every start does the same.
     Migrate(Flags),
     /// Check the settings and print what is in effect, secrets masked.
     CheckConfig(CheckConfig),
@@ -174,6 +174,10 @@ pub(crate) struct Demo {
     /// Events in all, half of them for each of the two projects.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(20..=100_000))]
     pub(crate) events: u32,
+    /// Show it on a cluster: two processes that take events, three that deliver. The environment says where its
+    /// services are, as for them; `make demo-cluster` starts private ones.
+    #[arg(long)]
+    pub(crate) cluster: bool,
 }
 
 /// A wait with its unit; none is one too. Longer ones than a year are mistakes, and would overflow the clock.

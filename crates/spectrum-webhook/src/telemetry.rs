@@ -1,7 +1,7 @@
 //! The log; metrics, health and readiness on a listener of their own.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use futures::future::BoxFuture;
 use prometheus::{Encoder as _, Registry, TextEncoder};
+use spectrum_webhook_core::ports::Reach;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
@@ -30,13 +31,32 @@ pub(crate) fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
 /// One thing that readiness asks: `Err` says what is not ready.
 pub(crate) type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
+struct Asked {
+    checks: Vec<Check>,
+    services: Vec<Arc<Reach>>,
+}
+
+/// What readiness asks, once there is something to ask.
+#[derive(Clone, Default)]
+pub(crate) struct Readiness {
+    asked: Arc<OnceLock<Asked>>,
+}
+
+impl Readiness {
+    /// From now on the checks must hold; the services are shown beside them.
+    pub(crate) fn started(&self, checks: Vec<Check>, services: Vec<Arc<Reach>>) {
+        // The first start is the only one.
+        let _ = self.asked.set(Asked { checks, services });
+    }
+}
+
 /// What the listener for operators serves.
 #[derive(Clone)]
 pub(crate) struct Ops {
     /// The metrics of the process.
     pub(crate) registry: Registry,
-    /// All of them must hold.
-    pub(crate) ready: Vec<Check>,
+    /// All of it must hold.
+    pub(crate) readiness: Readiness,
 }
 
 impl Ops {
@@ -60,15 +80,25 @@ async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
 }
 
 async fn ready(State(ops): State<Ops>) -> impl IntoResponse {
-    let mut problems = String::new();
-    for check in &ops.ready {
+    let Some(Asked { checks, services }) = ops.readiness.asked.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting\n".to_owned());
+    };
+    let mut said = String::new();
+    for check in checks {
         if let Err(problem) = check().await {
-            problems.push_str(&format!("not ready: {problem}\n"));
+            said.push_str(&format!("not ready: {problem}\n"));
         }
     }
-    if problems.is_empty() {
-        (StatusCode::OK, "ready\n".to_owned())
+    let status = if said.is_empty() {
+        said.push_str("ready\n");
+        StatusCode::OK
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, problems)
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    // A service that is down may leave enough to be ready: events are taken without Redis.
+    for service in services {
+        let state = service.state().map_or_else(|why| format!("down: {why}"), |()| "up".to_owned());
+        said.push_str(&format!("{}: {state}\n", service.service()));
     }
+    (status, said)
 }

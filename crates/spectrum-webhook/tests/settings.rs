@@ -45,7 +45,7 @@ async fn what_is_in_effect_is_printed_with_secrets_masked_and_who_set_it() {
 }
 
 #[tokio::test]
-async fn half_a_cluster_and_a_whole_one_are_refused() {
+async fn half_a_cluster_is_refused_and_so_are_its_parts_without_one() {
     let urls = [
         ("SPECTRUM_DATABASE_URL", "postgres://h"),
         ("SPECTRUM_AMQP_URL", "amqp://h"),
@@ -54,10 +54,10 @@ async fn half_a_cluster_and_a_whole_one_are_refused() {
     let half = run(binary().arg("serve").envs(urls[..2].to_vec())).await;
     assert!(complaint(&half).contains("SPECTRUM_REDIS_URL is not set"), "{}", complaint(&half));
     let whole = run(binary().arg("serve").envs(urls)).await;
-    assert!(complaint(&whole).contains("embedded backends only"), "{}", complaint(&whole));
+    assert!(complaint(&whole).contains("SPECTRUM_MASTER_KEY: a cluster needs it"), "{}", complaint(&whole));
     for part in ["ingest", "dispatcher"] {
         let alone = run(binary().arg(part)).await;
-        assert_eq!(alone.status.code(), Some(1));
-        assert!(complaint(&alone).contains("use `serve`"), "{}", complaint(&alone));
+        assert_eq!(alone.status.code(), Some(2));
+        assert!(complaint(&alone).contains("or use `serve`"), "{}", complaint(&alone));
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{say, small_runtime};
 use crate::config::Settings;
-use crate::wire;
+use crate::wire::ProjectRegistry;
 
 /// Applies the migrations that are missing; the server does the same when it starts.
 ///
@@ -12,7 +12,7 @@ use crate::wire;
 /// When the database cannot be opened.
 pub(super) fn migrate(settings: &Settings) -> anyhow::Result<ExitCode> {
     small_runtime()?.block_on(async {
-        wire::open_database(settings).await?.close().await?;
+        ProjectRegistry::open(settings).await?.close().await?;
         say("the database is up to date");
         Ok(ExitCode::SUCCESS)
     })

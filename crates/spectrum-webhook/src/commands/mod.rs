@@ -12,6 +12,7 @@ mod verify;
 use std::process::ExitCode;
 
 use crate::Command;
+use crate::wire::Role;
 
 /// Runs a command.
 ///
@@ -19,8 +20,9 @@ use crate::Command;
 /// Why it could not be done; [`crate::config::Mistakes`] for settings.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(flags) => serve::serve(&crate::settings(flags)?),
-        Command::Ingest(flags) | Command::Dispatcher(flags) => serve::part_of_a_cluster(&crate::settings(flags)?),
+        Command::Serve(flags) => serve::serve(Role::Serve, &crate::settings(flags)?),
+        Command::Ingest(flags) => serve::serve(Role::Ingest, &crate::settings(flags)?),
+        Command::Dispatcher(flags) => serve::serve(Role::Dispatcher, &crate::settings(flags)?),
         Command::Migrate(flags) => migrate::migrate(&crate::settings(flags)?),
         Command::CheckConfig(arguments) => check_config::check_config(arguments),
         Command::Project(command) => project::project(command),

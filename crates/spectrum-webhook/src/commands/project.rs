@@ -10,14 +10,14 @@ use serde_json::json;
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion};
 use spectrum_webhook_core::ports::{self, Directory, DirectoryError};
 use spectrum_webhook_core::time::Millis;
-use spectrum_webhook_sql::{FILE_NAME, SqlStore};
+use spectrum_webhook_sql::SqlStore;
 use uuid::Uuid;
 
 use super::{say, small_runtime};
 use crate::cli::Project;
 use crate::config::Settings;
 use crate::config::sources::Flags;
-use crate::wire;
+use crate::wire::ProjectRegistry;
 
 /// Names are for people; longer ones are mistakes.
 const LONGEST_NAME: usize = 200;
@@ -29,35 +29,33 @@ const LONGEST_NAME: usize = 200;
 pub(super) fn project(command: Project) -> anyhow::Result<ExitCode> {
     match command {
         Project::Create { name, flags } => {
-            with_store(crate::settings(flags)?, async |store| create(store, &name).await)
+            with_registry(crate::settings(flags)?, async |registry| create(&registry.store, &name).await)
         }
-        Project::List { flags } => with_store(existing(flags)?, list),
+        Project::List { flags } => with_registry(existing(flags)?, async |registry| list(&registry.store).await),
         Project::RotateSecret { project, flags } => {
-            with_store(existing(flags)?, async |store| rotate(store, ProjectId(project)).await)
+            with_registry(existing(flags)?, async |registry| rotate(&registry.store, ProjectId(project)).await)
         }
         Project::Delete { project, flags } => {
-            with_store(existing(flags)?, async |store| delete(store, ProjectId(project)).await)
+            with_registry(existing(flags)?, async |registry| delete(registry, ProjectId(project)).await)
         }
     }
 }
 
-/// The settings, if they name a folder with a database: a mistyped one would otherwise be made, and look empty.
+/// The settings, if there is something to look after.
 fn existing(flags: Flags) -> anyhow::Result<Settings> {
     let settings = crate::settings(flags)?;
-    if !settings.data_dir.join(FILE_NAME).exists() {
-        bail!(
-            "there is no database in {}: set SPECTRUM_DATA_DIR to the server's data folder",
-            settings.data_dir.display()
-        );
-    }
+    ProjectRegistry::must_exist(&settings)?;
     Ok(settings)
 }
 
-fn with_store(settings: Settings, work: impl AsyncFnOnce(&SqlStore) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+fn with_registry(
+    settings: Settings,
+    work: impl AsyncFnOnce(&ProjectRegistry) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
     small_runtime()?.block_on(async {
-        let database = wire::open_database(&settings).await?;
-        let done = work(&SqlStore::new(database.clone())).await;
-        database.close().await?;
+        let registry = ProjectRegistry::open(&settings).await?;
+        let done = work(&registry).await;
+        registry.close().await?;
         done.map(|()| ExitCode::SUCCESS)
     })
 }
@@ -90,9 +88,9 @@ async fn rotate(store: &SqlStore, id: ProjectId) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn delete(store: &SqlStore, id: ProjectId) -> anyhow::Result<()> {
+async fn delete(registry: &ProjectRegistry, id: ProjectId) -> anyhow::Result<()> {
     let now = Millis(jiff::Timestamp::now().as_millisecond());
-    found(id, store.delete_project(id, now).await)?;
+    found(id, registry.delete_project(id, now).await)?;
     say(json!({ "projectId": id, "deleted": true }));
     Ok(())
 }

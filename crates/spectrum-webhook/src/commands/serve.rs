@@ -1,4 +1,5 @@
-//! `serve`: takes events and delivers them until it is asked to end, then drains under a deadline.
+//! `serve`, `ingest` and `dispatcher`: take events, deliver them, or both, until asked to end; then drain under a
+//! deadline.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -12,10 +13,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::asked_to_end;
-use crate::config::Settings;
+use crate::config::{Mistakes, Settings};
+use crate::gauges::ServiceGauges;
 use crate::http;
-use crate::telemetry::{self, Check, Ops};
-use crate::wire::Node;
+use crate::telemetry::{self, Check, Ops, Readiness};
+use crate::wire::{Node, Role};
 
 /// Connections to the API at once; more wait to be accepted.
 const API_CONNECTIONS: usize = 10_000;
@@ -28,12 +30,27 @@ const CLOSING: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// When it cannot start, or could not end in order.
-pub(super) fn serve(settings: &Settings) -> anyhow::Result<ExitCode> {
+pub(super) fn serve(role: Role, settings: &Settings) -> anyhow::Result<ExitCode> {
+    if role != Role::Serve && settings.cluster.is_none() {
+        return Err(part_of_no_cluster());
+    }
     telemetry::start_log(&settings.log, settings.log_format)?;
     allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(settings))?;
-    Ok(ExitCode::SUCCESS)
+    let done = runtime.block_on(run(role, settings));
+    // What goes on in the background of a service's client is not waited for.
+    runtime.shutdown_background();
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// `ingest` and `dispatcher` share their backends with other processes.
+fn part_of_no_cluster() -> anyhow::Error {
+    Mistakes(vec![
+        "SPECTRUM_DATABASE_URL, SPECTRUM_AMQP_URL, SPECTRUM_REDIS_URL: `ingest` and `dispatcher` are the parts of a \
+         cluster: set all three, or use `serve`, which is both in one process and needs none"
+            .to_owned(),
+    ])
+    .into()
 }
 
 /// Raises the number of open files to what the system allows this process: each connection is one, and the usual
@@ -47,41 +64,49 @@ fn allow_many_files() {
     }
 }
 
-/// `ingest` and `dispatcher` share their backends with other processes: they need a cluster.
-///
-/// # Errors
-/// Always, as long as there is no cluster.
-pub(super) fn part_of_a_cluster(_: &Settings) -> anyhow::Result<ExitCode> {
-    bail!(
-        "`ingest` and `dispatcher` are the parts of a cluster, and this version has the embedded backends only: use \
-         `serve`, which is both in one process"
-    );
-}
-
-async fn run(settings: &Settings) -> anyhow::Result<()> {
+async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
     let ended = asked_to_end()?;
-    let api = bind(settings.api_listen, "SPECTRUM_API_LISTEN").await?;
+    tokio::pin!(ended);
+    let api = match role {
+        Role::Serve | Role::Ingest => Some(bind(settings.api_listen, "SPECTRUM_API_LISTEN").await?),
+        Role::Dispatcher => None,
+    };
     let ops = bind(settings.ops_listen, "SPECTRUM_OPS_LISTEN").await?;
-    let (api_address, ops_address) = (api.local_addr()?, ops.local_addr()?);
+    let ops_address = ops.local_addr()?;
 
+    // Operators are answered from the start: services may take their time.
     let registry = registry()?;
-    let node = Node::start(settings, &registry).await?;
     let stopping = CancellationToken::new();
     let closed = CancellationToken::new();
-    let mut ready = node.checks();
-    ready.push(not_stopping(stopping.clone()));
+    let readiness = Readiness::default();
+    let ops_router = Ops { registry: registry.clone(), readiness: readiness.clone() }.router();
+    let mut operators = JoinSet::new();
+    operators.spawn(http::serve(ops, ops_router, OPS_CONNECTIONS, Duration::from_secs(1), closed.clone()));
+    let node = tokio::select! {
+        node = Node::start(role, settings, &registry) => node?,
+        signal = &mut ended => {
+            tracing::info!(signal, "stopped before the start was done");
+            return Ok(());
+        }
+    };
+    let services = node.services();
+    registry.register(Box::new(ServiceGauges::new(services.clone())?))?;
+    let mut checks = node.checks();
+    checks.push(not_stopping(stopping.clone()));
+    readiness.started(checks, services);
 
     let mut servers = JoinSet::new();
-    servers.spawn(http::serve(api, node.router(), API_CONNECTIONS, settings.grace, stopping.clone()));
-    let ops_router = Ops { registry, ready }.router();
-    let of_ops = http::serve(ops, ops_router, OPS_CONNECTIONS, Duration::from_secs(1), closed.clone());
-    tracing::info!(api = %api_address, ops = %ops_address, "listening");
+    match (api, node.router()) {
+        (Some(api), Some(router)) => {
+            tracing::info!(api = %api.local_addr()?, ops = %ops_address, "listening");
+            servers.spawn(http::serve(api, router, API_CONNECTIONS, settings.grace, stopping.clone()));
+        }
+        _ => tracing::info!(ops = %ops_address, "listening"),
+    }
 
-    let mut operators = JoinSet::new();
-    operators.spawn(of_ops);
     tokio::select! {
-        signal = ended => tracing::info!(signal, "stopping"),
-        _ = servers.join_next() => bail!("the API ended by itself"),
+        signal = &mut ended => tracing::info!(signal, "stopping"),
+        Some(_) = servers.join_next() => bail!("the API ended by itself"),
         _ = operators.join_next() => bail!("the listener for operators ended by itself"),
     }
 

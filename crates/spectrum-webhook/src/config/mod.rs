@@ -65,12 +65,30 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// The services of a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    /// PostgreSQL.
+    pub(crate) database: Hidden,
+    /// RabbitMQ.
+    pub(crate) amqp: Hidden,
+    /// Redis.
+    pub(crate) redis: Hidden,
+}
+
 /// All settings, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) api_listen: SocketAddr,
     pub(crate) ops_listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
+    /// `None`: embedded.
+    pub(crate) cluster: Option<Cluster>,
+    pub(crate) namespace: String,
+    /// A PEM file.
+    pub(crate) services_ca: Option<PathBuf>,
+    pub(crate) database_connections: u32,
+    pub(crate) lease: Duration,
     pub(crate) master_key: Option<Hidden>,
     pub(crate) operator_token: Option<Hidden>,
     pub(crate) allow_http: bool,
@@ -108,6 +126,11 @@ pub(crate) fn read(sources: &Sources) -> Result<Settings, Mistakes> {
         api_listen: reader.read("SPECTRUM_API_LISTEN", units::address),
         ops_listen: reader.read("SPECTRUM_OPS_LISTEN", units::address),
         data_dir: reader.read("SPECTRUM_DATA_DIR", |text| Ok(PathBuf::from(text))),
+        cluster: cluster(&mut reader),
+        namespace: reader.read("SPECTRUM_NAMESPACE", namespace),
+        services_ca: reader.optional("SPECTRUM_SERVICES_CA_FILE", |path| authorities(path).map(|_| path.into())),
+        database_connections: reader.read("SPECTRUM_DATABASE_CONNECTIONS", units::number(2, 1_000)),
+        lease: reader.read("SPECTRUM_LEASE", units::duration),
         master_key: reader.optional("SPECTRUM_MASTER_KEY", master_key),
         operator_token: reader.optional("SPECTRUM_OPERATOR_TOKEN", operator_token),
         allow_http: reader.read("SPECTRUM_ALLOW_HTTP", units::boolean),
@@ -178,11 +201,10 @@ fn relations(settings: &Settings, reader: &mut Reader<'_>) {
         &["SPECTRUM_API_LISTEN", "SPECTRUM_OPS_LISTEN"],
         "both are the same address",
     );
-    let cluster = ["SPECTRUM_DATABASE_URL", "SPECTRUM_AMQP_URL", "SPECTRUM_REDIS_URL"];
-    let missing: Vec<&str> = cluster.into_iter().filter(|name| reader.value(name).is_none()).collect();
+    let missing: Vec<&str> = CLUSTER.into_iter().filter(|name| reader.value(name).is_none()).collect();
     reader.refuse_if(
-        !missing.is_empty() && missing.len() < cluster.len(),
-        &cluster,
+        !missing.is_empty() && missing.len() < CLUSTER.len(),
+        &CLUSTER,
         &format!(
             "all three make a cluster and none is embedded; {} {} not set",
             missing.join(" and "),
@@ -190,10 +212,45 @@ fn relations(settings: &Settings, reader: &mut Reader<'_>) {
         ),
     );
     reader.refuse_if(
-        missing.is_empty(),
-        &cluster,
-        "this version has the embedded backends only and no cluster yet: unset all three",
+        missing.is_empty() && reader.value("SPECTRUM_MASTER_KEY").is_none(),
+        &["SPECTRUM_MASTER_KEY"],
+        "a cluster needs it, the same in all its processes (`openssl rand -hex 32` makes one)",
     );
+    reader.refuse_if(
+        settings.lease < SHORTEST_LEASE,
+        &["SPECTRUM_LEASE"],
+        "a lease shorter than 3s is lost by a busy machine and a slow network",
+    );
+}
+
+/// Below it a renewal, sent after a third of it, has no time to be late.
+const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+
+const CLUSTER: [&str; 3] = ["SPECTRUM_DATABASE_URL", "SPECTRUM_AMQP_URL", "SPECTRUM_REDIS_URL"];
+
+fn cluster(reader: &mut Reader<'_>) -> Option<Cluster> {
+    let redis = ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"];
+    let database = reader.optional("SPECTRUM_DATABASE_URL", service(&["postgres", "postgresql"]));
+    let amqp = reader.optional("SPECTRUM_AMQP_URL", service(&["amqp", "amqps"]));
+    let redis = reader.optional("SPECTRUM_REDIS_URL", service(&redis));
+    Some(Cluster { database: database?, amqp: amqp?, redis: redis? })
+}
+
+/// The URL of a service, by its scheme; its client reads the rest.
+fn service<'a>(schemes: &'a [&'a str]) -> impl Fn(&str) -> Result<Hidden, String> + 'a {
+    move |text| match text.split_once("://") {
+        Some((scheme, rest)) if schemes.contains(&scheme) && !rest.is_empty() => Ok(Hidden(text.to_owned())),
+        _ => Err(format!("expected a URL that begins with `{}://`", schemes.join("://` or `"))),
+    }
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.len() <= 64 && text.bytes().all(sound) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 letters, digits, `-`, `_` and `.`".to_owned())
+    }
 }
 
 fn master_key(text: &str) -> Result<Hidden, String> {

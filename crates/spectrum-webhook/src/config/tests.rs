@@ -76,14 +76,36 @@ fn free_ports_may_both_be_zero() {
     assert!(read(&Sources::of(&both)).is_ok());
 }
 
+const CLUSTER: [(&str, &str); 3] = [
+    ("SPECTRUM_DATABASE_URL", "postgres://u:hunter2@h/d"),
+    ("SPECTRUM_AMQP_URL", "amqps://u:hunter2@h1,h2/v"),
+    ("SPECTRUM_REDIS_URL", "redis+sentinel://:hunter2@h1,h2/master"),
+];
+
 #[test]
-fn a_whole_cluster_is_refused_as_long_as_there_is_none() {
+fn three_urls_and_a_master_key_make_a_cluster() {
+    let key = "ab".repeat(32);
+    let whole: Vec<_> = CLUSTER.into_iter().chain([("SPECTRUM_MASTER_KEY", key.as_str())]).collect();
+    let settings = read(&Sources::of(&whole)).expect("sound");
+    assert!(settings.cluster.is_some());
+    assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+    let found = mistakes(&CLUSTER);
+    assert!(found.len() == 1 && found[0].starts_with("SPECTRUM_MASTER_KEY: a cluster needs it"), "{found:#?}");
+}
+
+#[test]
+fn a_url_of_another_service_is_refused_without_being_shown() {
     let found = mistakes(&[
-        ("SPECTRUM_DATABASE_URL", "postgres://u:pass@h/d"),
-        ("SPECTRUM_AMQP_URL", "amqp://h"),
-        ("SPECTRUM_REDIS_URL", "redis://h"),
+        ("SPECTRUM_DATABASE_URL", "mysql://u:hunter2@h/d"),
+        ("SPECTRUM_AMQP_URL", "hunter2"),
+        ("SPECTRUM_REDIS_URL", "redis://"),
+        ("SPECTRUM_NAMESPACE", "a b"),
+        ("SPECTRUM_LEASE", "1s"),
+        ("SPECTRUM_MASTER_KEY", "hunter2"),
     ]);
-    assert!(found.len() == 1 && found[0].contains("embedded backends only"), "{found:#?}");
+    assert_eq!(found.len(), 6, "{found:#?}");
+    assert!(!found.join("").contains("hunter2"), "{found:#?}");
+    assert!(found.iter().any(|mistake| mistake.contains("`postgres://` or `postgresql://`")), "{found:#?}");
 }
 
 #[test]

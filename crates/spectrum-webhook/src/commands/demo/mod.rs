@@ -1,9 +1,10 @@
-//! `demo`: the whole promise in one run. A server, two projects, four URLs each with a trouble of its own, events of
-//! every content type, a `kill -9` in the middle; and at the end an independent verifier's word on all of it.
+//! `demo`: the whole promise in one run. A server (or a cluster of them), two projects, four URLs each with a trouble
+//! of its own, events of every content type, a `kill -9` in the middle; and at the end an independent verifier's word
+//! on all of it.
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | `server` | the child process |
+//! | `server` | the child processes |
 //! | `endpoints` | the URLs and their troubles |
 //! | `events` | the corpus |
 //! | `report` | the table |
@@ -13,7 +14,7 @@ mod events;
 mod report;
 mod server;
 
-use std::path::Path;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ use super::{asked_to_end, client, say, small_runtime};
 use crate::api_client::{Api, TIMEOUT};
 use crate::cli::Demo;
 use endpoints::{Endpoint, Trouble};
-use server::Server;
+use server::{Servers, Stage};
 
 /// How many projects there are.
 const PROJECTS: u32 = 2;
@@ -55,10 +56,11 @@ struct Project {
 /// When something could not be done at all, or not in time.
 pub(super) fn demo(arguments: &Demo) -> anyhow::Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("spectrum-webhook-demo-").tempdir()?;
+    let stage = Stage { folder: folder.path(), cluster: arguments.cluster };
     let outcome = small_runtime()?.block_on(async {
         let ended = asked_to_end()?;
         tokio::select! {
-            outcome = run(folder.path(), arguments.events) => anyhow::Ok(Some(outcome)),
+            outcome = run(stage, arguments.events) => anyhow::Ok(Some(outcome)),
             _ = ended => Ok(None),
         }
     })?;
@@ -69,21 +71,24 @@ pub(super) fn demo(arguments: &Demo) -> anyhow::Result<ExitCode> {
     Ok(if outcome? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run(folder: &Path, all: u32) -> anyhow::Result<bool> {
+async fn run(stage: Stage<'_>, all: u32) -> anyhow::Result<bool> {
     let events = all / PROJECTS;
     let began = Instant::now();
     say("settings of this demo that are not the defaults:");
-    for (name, value) in server::SETTINGS {
+    let of_cluster = if stage.cluster { &server::OF_CLUSTER[..] } else { &[] };
+    for (name, value) in server::SETTINGS.iter().chain(of_cluster) {
         say(format_args!("  {name}={value}"));
     }
-    let server = Server::start(folder).await?;
+    let servers = Servers::start(stage).await?;
+    let apis = servers.apis();
     let mut projects = Vec::new();
-    for _ in 0..PROJECTS {
-        projects.push(Project::create(folder, &server, events).await?);
+    for (_, api) in (0..PROJECTS).zip(apis.iter().cycle()) {
+        projects.push(Project::create(stage, *api, events).await?);
     }
+    let at: Vec<String> = apis.iter().map(|api| format!("http://{api}")).collect();
     say(format_args!(
-        "posting {events} events to each of {PROJECTS} projects at http://{}; each has {} URLs",
-        server.api,
+        "posting {events} events to each of {PROJECTS} projects at {}; each has {} URLs",
+        at.join(" and "),
         Trouble::ALL.len()
     ));
 
@@ -100,9 +105,9 @@ async fn run(folder: &Path, all: u32) -> anyhow::Result<bool> {
         let killing = async {
             let half = u64::from(events) * u64::from(PROJECTS) / 2;
             counted.clone().wait_for(|count| *count >= half).await?;
-            let server = server.kill_and_start_again().await?;
-            screen.note(&format!("kill -9 after {half} accepted events; the server is up again"));
-            anyhow::Ok(server)
+            let (servers, done) = servers.kill_one().await?;
+            screen.note(&format!("after {half} accepted events: {done}"));
+            anyhow::Ok(servers)
         };
         let everything = async { tokio::try_join!(try_join_all(taken), try_join_all(endpoints), killing) };
         tokio::time::timeout(deadline, everything).await
@@ -117,8 +122,8 @@ async fn run(folder: &Path, all: u32) -> anyhow::Result<bool> {
     };
     screen.finish();
     let delivered = match finished {
-        Ok(Ok((_, _, server))) => {
-            server.stop().await?;
+        Ok(Ok((_, _, servers))) => {
+            servers.stop().await?;
             true
         }
         Ok(Err(error)) if error.is::<spectrum_webhook_receiver::TimedOut>() => false,
@@ -146,13 +151,13 @@ struct Created {
 
 impl Project {
     /// Made by the command line beside the running server; its URLs are registered over HTTP.
-    async fn create(folder: &Path, server: &Server, events: u32) -> anyhow::Result<Self> {
-        let output = server::command(folder)?.args(["project", "create", "--name", "demo"]).output().await?;
+    async fn create(stage: Stage<'_>, api: SocketAddr, events: u32) -> anyhow::Result<Self> {
+        let output = server::command(stage)?.args(["project", "create", "--name", "demo"]).output().await?;
         if !output.status.success() {
             bail!("`project create` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         let created: Created = serde_json::from_slice(&output.stdout).context("the output of `project create`")?;
-        let base = Url::parse(&format!("http://{}/", server.api))?;
+        let base = Url::parse(&format!("http://{api}/"))?;
         let api = Api::new(client(TIMEOUT)?, base, created.project_id, created.project_secret)?;
         let mut endpoints = Vec::new();
         for trouble in Trouble::ALL {

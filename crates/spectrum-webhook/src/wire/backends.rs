@@ -1,0 +1,219 @@
+//! Which backends are in use: embedded, or the three services of a cluster. The one file that knows.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use spectrum_webhook_core::ids::{PartitionId, ProjectId};
+use spectrum_webhook_core::ports::{
+    Admission, Announcements, Directory as _, DirectoryError, Queue, Reach, SequenceLock,
+};
+use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_rabbitmq::RabbitQueue;
+use spectrum_webhook_redis::Redis;
+use spectrum_webhook_sql::{Database, Embedded, FILE_NAME, MasterKey, Options, PostgresOptions, SqlStore};
+
+use crate::config::{Cluster, Settings};
+
+/// The backends of this process.
+pub(crate) struct Backends {
+    pub(crate) store: Arc<SqlStore>,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) lock: Arc<dyn SequenceLock>,
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) announcements: Arc<dyn Announcements>,
+    /// The services that they need; none embedded.
+    pub(crate) services: Vec<Arc<Reach>>,
+    ending: Ending,
+}
+
+/// What has to be ended in order.
+enum Ending {
+    Embedded(Embedded),
+    Cluster { queue: Arc<RabbitQueue>, database: Database },
+}
+
+impl Backends {
+    /// Opens the data folder, or connects to the services: for ever, until they can be reached.
+    ///
+    /// # Errors
+    /// What a person has to change: the folder is in use or cannot be used, credentials are wrong, a service is too old
+    /// or set up such that it loses what it confirmed, or the data belongs to another number of partitions.
+    pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        match &settings.cluster {
+            None => Self::embedded(settings).await,
+            Some(cluster) => Self::cluster(settings, cluster).await,
+        }
+    }
+
+    async fn embedded(settings: &Settings) -> anyhow::Result<Self> {
+        let embedded = Embedded::open(Options::new(&settings.data_dir), master_key(settings)?).await?;
+        if let Err(error) = same_partitions(&embedded.store, settings.partitions).await {
+            embedded.abandon().await;
+            return Err(error);
+        }
+        Ok(Self {
+            store: embedded.store.clone(),
+            queue: embedded.queue.clone(),
+            lock: embedded.lock.clone(),
+            admission: embedded.admission.clone(),
+            announcements: embedded.announcements.clone(),
+            services: Vec::new(),
+            ending: Ending::Embedded(embedded),
+        })
+    }
+
+    async fn cluster(settings: &Settings, cluster: &Cluster) -> anyhow::Result<Self> {
+        let database = Database::connect(postgres(settings, cluster), master_key(settings)?).await?;
+        let store = Arc::new(SqlStore::new(database.clone()));
+        same_partitions(&store, settings.partitions).await?;
+        let of_queue = spectrum_webhook_rabbitmq::Options {
+            ca: settings.services_ca.clone(),
+            ..spectrum_webhook_rabbitmq::Options::new(
+                cluster.amqp.expose(),
+                settings.namespace.as_str(),
+                settings.partitions,
+            )
+        };
+        let queue = async { RabbitQueue::connect(of_queue).await.context("SPECTRUM_AMQP_URL") };
+        let redis = async { Redis::connect(redis(settings, cluster)).await.context("SPECTRUM_REDIS_URL") };
+        let (queue, redis) = tokio::try_join!(queue, redis)?;
+        let queue = Arc::new(queue);
+        let services = [database.reach(), Some(queue.reach()), Some(redis.reach())];
+        Ok(Self {
+            store,
+            queue: queue.clone(),
+            lock: redis.lock.clone(),
+            admission: redis.admission.clone(),
+            announcements: redis.announcements.clone(),
+            services: services.into_iter().flatten().collect(),
+            ending: Ending::Cluster { queue, database },
+        })
+    }
+
+    /// Ends them in order, at the very end.
+    ///
+    /// # Errors
+    /// When the embedded database could not be tidied: nothing is lost.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        match self.ending {
+            Ending::Embedded(embedded) => {
+                embedded.close().await.context("the database was not closed in order; nothing is lost")
+            }
+            Ending::Cluster { queue, database } => {
+                queue.close().await;
+                Ok(database.close().await?)
+            }
+        }
+    }
+
+    /// Ends them after a start that failed.
+    pub(crate) async fn abandon(self) {
+        match self.ending {
+            Ending::Embedded(embedded) => embedded.abandon().await,
+            Ending::Cluster { queue, database } => {
+                queue.close().await;
+                database.abandon().await;
+            }
+        }
+    }
+}
+
+async fn same_partitions(store: &SqlStore, wanted: u16) -> anyhow::Result<()> {
+    let partitions = store.partitions(wanted).await?;
+    if partitions != wanted {
+        bail!(
+            "this deployment has {partitions} partitions, which never change, and SPECTRUM_PARTITIONS is {wanted}: set \
+             it to {partitions}"
+        );
+    }
+    Ok(())
+}
+
+fn postgres(settings: &Settings, cluster: &Cluster) -> PostgresOptions {
+    PostgresOptions {
+        connections: settings.database_connections,
+        ca: settings.services_ca.clone(),
+        ..PostgresOptions::new(cluster.database.expose())
+    }
+}
+
+fn redis(settings: &Settings, cluster: &Cluster) -> spectrum_webhook_redis::Options {
+    spectrum_webhook_redis::Options {
+        lease: settings.lease,
+        ca: settings.services_ca.clone(),
+        ..spectrum_webhook_redis::Options::new(cluster.redis.expose(), settings.namespace.as_str())
+    }
+}
+
+fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
+    match &settings.master_key {
+        Some(key) => Ok(key.expose().parse()?),
+        None => Ok(MasterKey::load_or_create(&settings.data_dir)?),
+    }
+}
+
+/// The database alone, for commands that look after projects: they work beside running servers.
+pub(crate) struct Registry {
+    pub(crate) store: SqlStore,
+    database: Database,
+    /// Where changes are announced in a cluster; embedded, the server finds them in the file.
+    announcements: Option<(Redis, u16)>,
+}
+
+impl Registry {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// See [`Backends::open`].
+    pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let (database, announcements) = match &settings.cluster {
+            None => (Database::open(Options::new(&settings.data_dir), master_key(settings)?).await?, None),
+            Some(cluster) => {
+                let database = Database::connect(postgres(settings, cluster), master_key(settings)?).await?;
+                let redis = Redis::connect(redis(settings, cluster)).await.context("SPECTRUM_REDIS_URL")?;
+                (database, Some((redis, settings.partitions)))
+            }
+        };
+        Ok(Self { store: SqlStore::new(database.clone()), database, announcements })
+    }
+
+    /// Whether there is anything to look after; a mistyped folder would otherwise be made, and look empty.
+    ///
+    /// # Errors
+    /// When there is not.
+    pub(crate) fn must_exist(settings: &Settings) -> anyhow::Result<()> {
+        if settings.cluster.is_none() && !settings.data_dir.join(FILE_NAME).exists() {
+            bail!(
+                "there is no database in {}: set SPECTRUM_DATA_DIR to the server's data folder",
+                settings.data_dir.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Deletes a project with its webhooks, and announces it.
+    ///
+    /// # Errors
+    /// When it is not there, or nothing could be changed.
+    pub(crate) async fn delete_project(&self, id: ProjectId, now: Millis) -> Result<(), DirectoryError> {
+        let Some((redis, partitions)) = &self.announcements else {
+            return self.store.delete_project(id, now).await.map(|_| ());
+        };
+        let partition = PartitionId::of(id, *partitions);
+        self.store.project(id).await?;
+        redis.announcements.begin_change(partition, id).await?;
+        let version = self.store.delete_project(id, now).await?;
+        if let Err(error) = redis.announcements.end_change(partition, id, version).await {
+            tracing::warn!(%error, project = %id, "the deletion was not announced: it takes effect within a minute");
+        }
+        Ok(())
+    }
+
+    /// Closes the store.
+    ///
+    /// # Errors
+    /// When it could not be tidied: nothing is lost.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        Ok(self.database.close().await?)
+    }
+}
