@@ -11,14 +11,25 @@ SEEDS ?= 2000
 
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spectrum-webhook/bin:$(PATH)
 
-.PHONY: help demo test check audit sim setup
+.PHONY: help demo demo-cluster up down test check audit sim setup
 
 help: ## What there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
 
 demo: ## Events through failing URLs and a kill -9, checked by an independent verifier (under two minutes)
 	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
 	@cargo run --quiet --package spectrum-webhook --bin spectrum-webhook -- demo
+
+demo-cluster: setup ## The same on RabbitMQ, Redis and PostgreSQL: two ingests, three dispatchers, one of them killed
+	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
+	@cargo run --quiet --package spectrum-webhook-testkit --bin stack -- run -- \
+		"$${CARGO_TARGET_DIR:-target}/debug/spectrum-webhook" demo --cluster
+
+up: setup ## RabbitMQ, Redis and PostgreSQL in the background, from the installed programs
+	@cargo run --quiet --package spectrum-webhook-testkit --bin stack -- up
+
+down: ## Stops them, and forgets what they hold
+	@cargo run --quiet --package spectrum-webhook-testkit --bin stack -- down
 
 # The system tests run the binary that this builds, so that they need not build another one.
 test: setup ## All tests

@@ -12,15 +12,35 @@ if ! command -v cargo > /dev/null; then
     exit 1
 fi
 
+packages=()
 # SQLite and the cryptography are C: a compiler builds them.
-if ! command -v cc > /dev/null; then
+command -v cc > /dev/null || packages+=(gcc libc6-dev)
+# The services of a cluster. Tests start private ones; those of the system are neither used nor started.
+[[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || packages+=(rabbitmq-server)
+command -v redis-server > /dev/null || packages+=(redis-server)
+compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || packages+=(postgresql)
+
+if ((${#packages[@]})); then
     if ! command -v apt-get > /dev/null; then
-        echo "a C compiler (cc) is needed" >&2
+        echo "please install: ${packages[*]} (these are Debian's names)" >&2
         exit 1
     fi
     as_root=$([[ $(id -u) == 0 ]] || echo sudo)
+    echo "installing ${packages[*]}"
+    # What is installed would be started otherwise, and PostgreSQL would make a first database.
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        trap '$as_root rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" > /dev/null
+        $as_root chmod 755 "$policy"
+    fi
+    if [[ " ${packages[*]} " == *" postgresql "* && ! -e /etc/postgresql-common/createcluster.conf ]]; then
+        $as_root mkdir -p /etc/postgresql-common
+        echo 'create_main_cluster = false' | $as_root tee /etc/postgresql-common/createcluster.conf > /dev/null
+    fi
     $as_root apt-get update --quiet=2
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends gcc libc6-dev
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends \
+        -o Dpkg::Options::=--force-confold "${packages[@]}"
 fi
 
 if [[ "$(cargo-deny --version 2> /dev/null || true)" != "cargo-deny $cargo_deny" ]]; then

@@ -10,6 +10,7 @@
 //! | [`durability`] | `kill -9` at any moment loses and swaps nothing |
 //! | [`shutdown`] | SIGTERM neither loses nor repeats |
 //! | [`folders`] | data folders that are read-only, full, or in use |
+//! | [`cluster`] | several processes over RabbitMQ, Redis and PostgreSQL, through every single fault |
 //! | [`ops`] | metrics that add up, health, the commands beside a running server |
 //!
 //! `world` is what they share.
@@ -18,6 +19,7 @@
 #![expect(clippy::print_stdout, reason = "the test runner captures it, and shows it when a test fails")]
 
 mod bad_input;
+mod cluster;
 mod contract;
 mod durability;
 mod folders;
