@@ -48,11 +48,7 @@ enum Trouble {
 impl From<RedisError> for Trouble {
     fn from(error: RedisError) -> Self {
         let said = || error.detail().map_or_else(|| error.category().to_owned(), str::to_owned);
-        // The one trace of a failed handshake is the error under the error.
-        let tls = std::error::Error::source(&error)
-            .and_then(|source| source.downcast_ref::<std::io::Error>())
-            .and_then(std::io::Error::get_ref)
-            .is_some_and(|source| source.is::<rustls::Error>());
+        let tls = is_tls(&error);
         match error.kind() {
             ErrorKind::AuthenticationFailed => Self::Refused(ConnectError::Credentials(said())),
             ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Refused(ConnectError::Permission(said())),
@@ -65,6 +61,14 @@ impl From<RedisError> for Trouble {
             },
         }
     }
+}
+
+/// Whether a handshake failed. The only trace of that is the error under the error under the error.
+fn is_tls(error: &RedisError) -> bool {
+    type Cause = Arc<dyn std::error::Error + Send + Sync>;
+    let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Cause>());
+    let io = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    io.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 impl Trouble {

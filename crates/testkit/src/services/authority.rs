@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// The files of a server: its certificate, its key, and the authority's certificate.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Identity {
 /// Makes them in a folder, for `localhost` and `127.0.0.1`.
 pub(super) fn identity(folder: &Path) -> Identity {
     let mut authority = CertificateParams::new(Vec::<String>::new()).expect("parameters");
+    // With the name of what it signs, OpenSSL would take that for signed by itself.
+    authority.distinguished_name.push(DnType::CommonName, "the authority of a test");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("an authority");
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];

@@ -281,8 +281,11 @@ impl Redis {
     pub fn fail_over(&self) {
         let (port, _) = self.sentinel.as_ref().expect("a sentinel");
         let port = port.to_string();
-        let said = tool(Command::new("redis-cli").args(["-p", &port, "sentinel", "failover", "main"]));
-        assert_eq!(said.map(|said| said.trim().to_owned()), Ok("OK".to_owned()));
+        // It takes a while until a sentinel thinks well of a replica.
+        wait("the sentinel begins", || {
+            let said = tool(Command::new("redis-cli").args(["-p", &port, "sentinel", "failover", "main"]));
+            said.is_ok_and(|said| said.trim() == "OK")
+        });
         wait("the replica is the master", || {
             let master = ["-p", &port, "sentinel", "get-master-addr-by-name", "main"];
             let master = tool(Command::new("redis-cli").args(master));
