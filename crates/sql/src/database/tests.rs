@@ -115,3 +115,33 @@ async fn a_writer_that_has_ended_is_not_taken_for_one_that_works() {
     panics.expect_err("no answer");
     database.check().await.expect_err("nothing is written any more");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_that_is_frozen_within_a_transaction_does_not_hold_up_a_takeover_for_long() {
+    use spectrum_webhook_core::ids::{Epoch, OwnerId, PartitionId};
+    use spectrum_webhook_core::ports::{Lease, Store as _};
+
+    let url = spectrum_webhook_testkit::services::shared().postgres().await.database().await;
+    let key = || MasterKey::from_bytes([1; 32]);
+    let database = Database::connect(PostgresOptions::new(&*url), key()).await.expect("a database");
+    let store = crate::SqlStore::new(Database::connect(PostgresOptions::new(url), key()).await.expect("a database"));
+    let lease = |epoch| Lease { partition: PartitionId(0), owner: OwnerId(uuid::Uuid::now_v7()), epoch: Epoch(epoch) };
+    store.take_over(&lease(1)).await.expect("take over");
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let frozen = tokio::spawn(async move {
+        let work = database.write(|conn| {
+            Box::pin(async move {
+                run_plain(conn, "UPDATE partitions SET epoch = epoch WHERE id = 0 AND epoch = 1").await?;
+                tell.send(()).expect("someone waits");
+                std::future::pending::<Result<(), Fault>>().await
+            })
+        });
+        work.await
+    });
+    told.await.expect("the row is locked");
+    let begun = std::time::Instant::now();
+    store.take_over(&lease(2)).await.expect("take over");
+    assert!(begun.elapsed() > std::time::Duration::from_secs(3), "it had to wait: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}", begun.elapsed());
+    frozen.abort();
+}

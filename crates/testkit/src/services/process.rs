@@ -70,8 +70,15 @@ impl Process {
         }
     }
 
-    /// `kill -9` of it and of its children.
+    /// `kill -9` of it and of its children, those too that have a process group of their own.
     pub(super) fn kill(self) {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        self.signal(Signal::KILL);
+        for child in children.split_whitespace().filter_map(|child| Pid::from_raw(child.parse().ok()?)) {
+            // It may have ended with its parent.
+            let _ = kill_process(child, Signal::KILL);
+        }
         drop(self);
     }
 }
