@@ -1,4 +1,4 @@
-//! Measures a release build of `serve`: events posted over HTTP by many clients, delivered to a receiver on the same
+//! Measures a release build of `serve`, or of a cluster: events posted over HTTP by many clients, delivered to a receiver on the same
 //! machine.
 //!
 //! | room | what is in it |
@@ -37,6 +37,10 @@ struct Args {
     /// Events a second in all; without it as many as are accepted.
     #[arg(long)]
     rate: Option<f64>,
+    /// Measure an `ingest` and so many dispatchers instead of `serve`. The environment names the services, as for them:
+    /// `stack run -- spectrum-webhook-bench --dispatchers 2` starts private ones.
+    #[arg(long)]
+    dispatchers: Option<usize>,
     /// The server's executable; by default the one beside this.
     #[arg(long)]
     binary: Option<std::path::PathBuf>,
@@ -55,7 +59,7 @@ async fn main() -> Result<()> {
         Some(binary) => binary,
         None => std::env::current_exe()?.with_file_name("spectrum-webhook"),
     };
-    let server = server::Server::start(&binary).await.context("the server under test")?;
+    let server = server::Server::start(&binary, args.dispatchers).await.context("the server under test")?;
     let projects = server.register(args.projects, receiver.address()).await?;
 
     let cpu_before = server.cpu();

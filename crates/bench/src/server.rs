@@ -17,23 +17,43 @@ pub(crate) struct Project {
 }
 
 pub(crate) struct Server {
-    child: Child,
+    /// `serve`, or an `ingest` and its dispatchers.
+    children: Vec<Child>,
     folder: tempfile::TempDir,
     binary: PathBuf,
     api: SocketAddr,
 }
 
 const START: Duration = Duration::from_secs(30);
+/// How long dispatchers take to share the partitions out.
+const SHARE: Duration = Duration::from_secs(8);
 
 impl Server {
-    pub(crate) async fn start(binary: &Path) -> Result<Self> {
+    /// Starts `serve`; or, with dispatchers, an `ingest` and so many of them over the services that the environment
+    /// names.
+    pub(crate) async fn start(binary: &Path, dispatchers: Option<usize>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let (api, ops) = (free_address()?, free_address()?);
-        let log = std::fs::File::create(folder.path().join("server.log"))?;
-        let child = Command::new(binary)
-            .arg("serve")
-            .env("SPECTRUM_DATA_DIR", folder.path())
-            .env("SPECTRUM_API_LISTEN", api.to_string())
+        let api = free_address()?;
+        let mut server = Self { children: Vec::new(), folder, binary: binary.to_owned(), api };
+        server.run(if dispatchers.is_some() { "ingest" } else { "serve" }).await?;
+        for _ in 0..dispatchers.unwrap_or(0) {
+            server.run("dispatcher").await?;
+        }
+        // As many as there are share the work: what the first one has beyond its share it gives back by and by.
+        if dispatchers.is_some_and(|dispatchers| dispatchers > 1) {
+            sleep(SHARE).await;
+        }
+        Ok(server)
+    }
+
+    async fn run(&mut self, role: &str) -> Result<()> {
+        let ops = free_address()?;
+        let path = self.folder.path().join(format!("{}-{role}.log", self.children.len()));
+        let log = std::fs::File::create(&path)?;
+        let child = Command::new(&self.binary)
+            .arg(role)
+            .env("SPECTRUM_DATA_DIR", self.folder.path())
+            .env("SPECTRUM_API_LISTEN", self.api.to_string())
             .env("SPECTRUM_OPS_LISTEN", ops.to_string())
             .env("SPECTRUM_ALLOW_HTTP", "true")
             .env("SPECTRUM_ALLOW_NETWORKS", "127.0.0.0/8")
@@ -43,18 +63,20 @@ impl Server {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("cannot start {}: build it with `cargo build --release`", binary.display()))?;
-        let server = Self { child, folder, binary: binary.to_owned(), api };
+            .with_context(|| {
+                format!("cannot start {}: build it with `cargo build --release`", self.binary.display())
+            })?;
+        self.children.push(child);
         let ready = format!("http://{ops}/readyz");
         let until = Instant::now() + START;
         while !reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()) {
             if Instant::now() > until {
-                let log = std::fs::read_to_string(server.folder.path().join("server.log")).unwrap_or_default();
+                let log = std::fs::read_to_string(&path).unwrap_or_default();
                 return Err(anyhow!("not ready within {START:?}:\n{log}"));
             }
             sleep(Duration::from_millis(50)).await;
         }
-        Ok(server)
+        Ok(())
     }
 
     pub(crate) fn api(&self) -> SocketAddr {
@@ -90,24 +112,35 @@ impl Server {
         Ok(projects)
     }
 
-    /// Processor time used so far, where the system tells.
+    /// Processor time used so far by all processes, where the system tells.
     pub(crate) fn cpu(&self) -> Option<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()?)).ok()?;
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-        // Linux counts these in hundredths of a second.
-        Some(Duration::from_millis(ticks * 10))
+        self.children.iter().map(|child| cpu(child.id()?)).sum()
     }
 
-    /// Resident memory in KiB, where the system tells.
+    /// Resident memory of all processes in KiB, where the system tells.
     pub(crate) fn memory(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
+        self.children.iter().map(|child| memory(child.id()?)).sum()
     }
 
     pub(crate) async fn stop(mut self) -> Result<()> {
-        self.child.kill().await.context("stopping the server")
+        for child in &mut self.children {
+            child.kill().await.context("stopping the server")?;
+        }
+        Ok(())
     }
+}
+
+fn cpu(id: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    // Linux counts these in hundredths of a second.
+    Some(Duration::from_millis(ticks * 10))
+}
+
+fn memory(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
 }
 
 /// A port that was free a moment ago.
