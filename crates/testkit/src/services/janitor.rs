@@ -24,10 +24,11 @@ for group in "${!groups[@]}"; do kill -KILL -- "-$group" 2>/dev/null; done
 sleep 0.2
 for folder in "${!folders[@]}"; do
     if [[ $keep && -d $folder ]]; then
-        find "$folder" -type f ! -name '*.log' -delete
+        find "$folder" ! -type d ! -name '*.log' -delete
         find "$folder" -type d -empty -delete
     else
-        rm -rf -- "$folder"
+        # What is still ending may still write.
+        for try in {1..50}; do rm -rf -- "$folder" 2>/dev/null && break; sleep 0.1; done
     fi
 done
 exit 0
