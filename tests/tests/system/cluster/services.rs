@@ -3,6 +3,7 @@
 use spectrum_webhook_testkit::services::{Postgres, Rabbit, Redis, shared};
 
 use super::stage::{Stage, settings};
+use crate::world::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_that_comes_back_empty_costs_no_event_and_no_order() {
@@ -13,10 +14,20 @@ async fn redis_that_comes_back_empty_costs_no_event_and_no_order() {
     let load = stage.load().await;
     load.more(100).await;
     redis.kill().await;
-    // Events are taken meanwhile, without Redis.
+    // Events are taken meanwhile, without Redis; and whoever is on call sees it.
     load.more(20).await;
+    let (ingest, dispatcher) = (stage.ingests[0].client(), stage.dispatchers[0].client());
+    dispatcher.wait_for_metric("service_up", |up| up == 2, PATIENCE).await;
+    let ready = ingest.ops("/readyz").await.expect("an answer");
+    let said = String::from_utf8_lossy(&ready.body).into_owned();
+    assert!(ready.status == 200 && said.contains("redis: down: "), "{} {said}", ready.status);
+    while dispatcher.ops("/readyz").await.expect("an answer").status == 200 {
+        load.more(1).await;
+    }
     redis.start_again().await;
     load.more(100).await;
+    dispatcher.wait_for_metric("service_up", |up| up == 3, PATIENCE).await;
+    assert!(dispatcher.metric("service_losses_total").await > 0);
     stage.wait_for_shares(&[4, 4, 4]).await;
     load.more(50).await;
     load.all_arrive(&stage, "Redis is killed and comes back empty").await;

@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use spectrum_webhook_testkit::services::shared;
 
 use super::stage::{LEASE, Stage, settings};
+use crate::contract::stops::ends_its_requests_at;
 
 async fn stage(dispatchers: usize) -> Stage {
     let (rabbit, redis, postgres) = tokio::join!(shared().rabbit(), shared().redis(), shared().postgres());
@@ -74,4 +75,15 @@ async fn a_dispatcher_that_thaws_after_its_lease_sends_nothing_out_of_order() {
     stage.wait_for_shares(&[4, 4, 4]).await;
     load.more(100).await;
     load.all_arrive(&stage, "a dispatcher is frozen for longer than its lease").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_begins_after_a_deletion_was_answered_by_another_ingest() {
+    let stage = stage(2).await;
+    stage.wait_for_shares(&[6, 6]).await;
+    let other = stage.ingests[1].client();
+    ends_its_requests_at(&stage.ingests[0], "deleted", async |_, project, hook, _| {
+        other.delete(project, &hook.id).await.expect_data(200);
+    })
+    .await;
 }

@@ -4,5 +4,5 @@ mod deliveries;
 mod guard;
 mod management;
 mod posts;
-mod stops;
+pub(crate) mod stops;
 mod verdicts;

@@ -39,6 +39,15 @@ impl Stream {
 /// Lets `stop` end the requests to a path in the middle of a stream of events, again and again.
 async fn ends_its_requests(name: &str, stop: impl AsyncFn(&Client, &Project, &Hook, &Receiver)) {
     let server = Server::start(Settings::quick()).await;
+    ends_its_requests_at(&server, name, stop).await;
+}
+
+/// The same at a server that runs.
+pub(crate) async fn ends_its_requests_at(
+    server: &Server,
+    name: &str,
+    stop: impl AsyncFn(&Client, &Project, &Hook, &Receiver),
+) {
     let client = server.client();
     let receiver = Receiver::on_loopback(Always(Reply::ok().after(Duration::from_millis(3)))).expect("a receiver");
     let project = server.create_project(name).await;
