@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::delivery::{DeliveryKey, LastAttempt};
-use crate::ids::{ProjectId, Sequence};
+use crate::ids::{EventId, ProjectId, Sequence};
 use crate::time::Millis;
 
 /// Why an attempt has no status.
@@ -100,11 +100,58 @@ impl Ended {
     }
 }
 
+/// What becomes of a delivery after an attempt, as it was decided when the attempt was logged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Nothing more: it is delivered.
+    Delivered,
+    /// It is tried again then.
+    Retry(Millis),
+    /// It waits aside until the next ones tell whether it is poison or the URL is down.
+    SetAside,
+    /// The URL is down: it is tried again then, or after those before it.
+    Outage(Millis),
+    /// It is a dead letter.
+    DeadLetter,
+    /// It waits in the backlog of a disabled webhook.
+    Disabled,
+    /// It is dropped with its webhook.
+    Dropped,
+    /// Nothing was decided yet.
+    Undecided,
+}
+
+impl Next {
+    /// The stable word for it, in the store and in the API; `None` while nothing is decided.
+    pub fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Delivered => Some("delivered"),
+            Self::Retry(_) => Some("retry"),
+            Self::SetAside => Some("set_aside"),
+            Self::Outage(_) => Some("outage"),
+            Self::DeadLetter => Some("dead_letter"),
+            Self::Disabled => Some("disabled"),
+            Self::Dropped => Some("dropped"),
+            Self::Undecided => None,
+        }
+    }
+
+    /// When it is tried again.
+    pub fn at(self) -> Option<Millis> {
+        match self {
+            Self::Retry(at) | Self::Outage(at) => Some(at),
+            _ => None,
+        }
+    }
+}
+
 /// The delivery log's line for one attempt.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AttemptRecord {
-    /// The delivery.
+    /// The delivery, by the event as receivers know it.
     pub key: DeliveryKey,
+    /// The id of the resend that it was an attempt of.
+    pub resend: Option<EventId>,
     /// The project.
     pub project: ProjectId,
     /// The body's `event`.
@@ -127,4 +174,6 @@ pub struct AttemptRecord {
     pub address: Option<SocketAddr>,
     /// The start of the response's body, control characters escaped, capped.
     pub snippet: String,
+    /// What happens next.
+    pub next: Next,
 }

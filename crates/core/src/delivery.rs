@@ -31,8 +31,91 @@ pub struct Message {
     pub registry: RegistryVersion,
     /// The W3C `traceparent` of the request that posted it.
     pub traceparent: Option<String>,
-    /// The bytes that were posted, never rebuilt.
+    /// What it asks for.
+    pub purpose: Purpose,
+    /// The bytes that were posted, never rebuilt; none of a [`Purpose::Steering`].
     pub body: Bytes,
+}
+
+impl Message {
+    /// The event as receivers know it: a resend's message has an id of its own.
+    pub fn event(&self) -> EventId {
+        match &self.purpose {
+            Purpose::Directed(directed) => directed.event,
+            Purpose::Event | Purpose::Steering(_) => self.id,
+        }
+    }
+
+    /// The id of a resend.
+    pub fn resend(&self) -> Option<EventId> {
+        (self.event() != self.id).then_some(self.id)
+    }
+
+    /// The one webhook that it is for.
+    pub fn only(&self) -> Option<WebhookId> {
+        match &self.purpose {
+            Purpose::Event => None,
+            Purpose::Directed(directed) => Some(directed.webhook),
+            Purpose::Steering(steering) => Some(steering.webhook),
+        }
+    }
+}
+
+/// What a message asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// An event, for every webhook that takes it.
+    #[default]
+    Event,
+    /// An event for one webhook alone, whatever types that takes: a resend, or a test.
+    Directed(Directed),
+    /// What a person wants of one webhook's lane. It takes its turn in the queue, for nobody but the lane's owner
+    /// changes the lane's rows.
+    Steering(Steering),
+}
+
+/// An event for one webhook alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Directed {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// The event as receivers know it. A resend's message has another id, by which marks, rows and look-ups know it.
+    pub event: EventId,
+}
+
+/// What a person wants of one webhook's lane; the message's id names it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Steering {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// What is to be done.
+    pub command: Command,
+    /// Why, in the person's words: 1 to 500 characters.
+    pub reason: String,
+}
+
+/// What can be done to a lane. Each can be repeated: done once more it does nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Ends an outage, and tries at once what waits for its next attempt.
+    Resume,
+    /// Makes a dead letter of this one delivery (named by its message) if it still waits.
+    Skip(EventId),
+    /// Drops all that waits and was accepted up to this time.
+    Drop(Millis),
+}
+
+impl Command {
+    /// The stable word for it, in the store and in the API.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Resume => "resume",
+            Self::Skip(_) => "skip",
+            Self::Drop(_) => "drop",
+        }
+    }
 }
 
 /// A delivery that rests in the backlog, read back from it.
@@ -68,6 +151,11 @@ pub enum DeadReason {
     Poison,
     /// It waited longer than backlogs are kept.
     Expired,
+    /// A person took it out of the way of those behind it.
+    Skipped,
+    /// A person dropped it with all that waited. Its row stays closed for a while: a copy of its message that comes
+    /// again would otherwise be delivered, behind those that came after it.
+    Dropped,
 }
 
 impl DeadReason {
@@ -77,6 +165,31 @@ impl DeadReason {
             Self::Fatal => "fatal",
             Self::Poison => "poison",
             Self::Expired => "expired",
+            Self::Skipped => "skipped",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// How a dead letter was closed. A closed one stays for a while, for whoever asks, and so that a copy of its message
+/// that comes again is known to be settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Closing {
+    /// It was sent again.
+    Resent,
+    /// A person discarded it.
+    Discarded,
+    /// A person dropped it while it waited.
+    Dropped,
+}
+
+impl Closing {
+    /// The stable word for it, in the store and in the API.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Resent => "resent",
+            Self::Discarded => "discarded",
+            Self::Dropped => "dropped",
         }
     }
 }

@@ -8,9 +8,10 @@ mod targets;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spectrum_webhook_core::attempt::AttemptRecord;
 use spectrum_webhook_core::chance::Seeded;
 use spectrum_webhook_core::lane::{self, Broken};
-use spectrum_webhook_core::partition::{Action, Counts, Input, Partition};
+use spectrum_webhook_core::partition::{Action, Counts, Input, LaneId, Partition};
 use spectrum_webhook_core::ports::{Acks, Lease, PortError, Subscription, Taken};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -238,9 +239,13 @@ impl Owner {
                 self.feed(Input::Registry { project, version: registry.version, webhooks })
             }
             Done::LookedUp { number, settled } => self.feed(Input::LookedUp { number, settled }),
-            Done::Attempted { lane, attempt, result } => {
+            Done::Attempted { lane, attempt, result, record } => {
                 self.attempts -= 1;
-                self.feed(Input::Lane(lane, lane::Input::Attempted { attempt, result }))
+                let fed = self.feed(Input::Lane(lane, lane::Input::Attempted { attempt, result }));
+                if let Some(record) = record {
+                    self.log(lane, *record);
+                }
+                fed
             }
             Done::Read { lane, ticket, rows, more } => {
                 self.feed(Input::Lane(lane, lane::Input::Rows { ticket, rows, more }))
@@ -280,6 +285,14 @@ impl Owner {
             Done::Renewed(false) => Err(Lost::Lease),
             Done::Lost(error) => Err(error.into()),
         }
+    }
+
+    /// Logs an attempt, with what the lane made of its end.
+    fn log(&self, lane: LaneId, record: AttemptRecord) {
+        let shared = &self.io.shared;
+        let message = record.resend.unwrap_or(record.key.event);
+        let next = self.machine.outlook(shared.clock.now(), lane, message, record.ended);
+        shared.recorder.record(AttemptRecord { next, ..record });
     }
 
     fn feed(&mut self, input: Input) -> Result<(), Lost> {

@@ -86,8 +86,10 @@ pub enum PosterError {
 pub struct AttemptRequest<'a> {
     /// Where to.
     pub endpoint: &'a Endpoint,
-    /// The event.
+    /// The event, as receivers know it.
     pub event: EventId,
+    /// The id of the resend that it comes by.
+    pub resend: Option<EventId>,
     /// The body's `event`.
     pub event_type: &'a str,
     /// The event's place.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use spectrum_webhook_core::delivery::Message;
+use spectrum_webhook_core::delivery::{Message, Purpose};
 use spectrum_webhook_core::event::Envelope;
 use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersion};
 use spectrum_webhook_core::ports::{Admitted, DirectoryError, IdempotencyKey, Publication, Verdict};
@@ -120,7 +120,9 @@ impl Shared {
         let published = async {
             let registry = self.registry(partition, project, known).await?;
             let Envelope { event_type, .. } = envelope;
-            let message = Message { id, project, event_type, accepted_at: now, registry, traceparent, body: bytes };
+            let purpose = Purpose::Event;
+            let message =
+                Message { id, project, event_type, accepted_at: now, registry, traceparent, purpose, body: bytes };
             self.publish(partition, Publication { message, again, idempotency: key.clone() }).await
         }
         .await;

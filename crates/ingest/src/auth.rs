@@ -77,8 +77,17 @@ impl Basic {
 }
 
 impl Shared {
-    /// The project of the path, if the call carries its credentials. Always read anew: for the management API.
+    /// The project of the path, if the call carries its credentials or an operator's. Always read anew: for the
+    /// management API.
     pub(crate) async fn project(&self, headers: &HeaderMap, ids: &Ids) -> Result<Project, Problem> {
+        if self.is_operator(headers)? {
+            let project = ids.project.ok_or_else(Problem::no_project)?;
+            return match self.ports.directory.project(project).await {
+                Ok(project) => Ok(project),
+                Err(DirectoryError::Port(error)) => Err(Problem::unavailable(&error)),
+                Err(DirectoryError::NotFound | DirectoryError::UrlTaken) => Err(Problem::no_project()),
+            };
+        }
         let basic =
             basic(headers).filter(|basic| ids.project == Some(basic.project)).ok_or_else(Problem::unauthorized)?;
         let project = match self.ports.directory.project(basic.project).await {
@@ -90,13 +99,19 @@ impl Shared {
         project.filter(|_| fits).ok_or_else(Problem::unauthorized)
     }
 
+    /// Whether the call carries an operator's token; a wrong one is refused.
+    fn is_operator(&self, headers: &HeaderMap) -> Result<bool, Problem> {
+        match authorization(headers, "Bearer") {
+            None => Ok(false),
+            Some(token) if self.settings.operator_token.as_ref().is_some_and(|operator| operator.is(token)) => Ok(true),
+            Some(_) => Err(Problem::unauthorized()),
+        }
+    }
+
     /// The project of the path, if the call carries its credentials or an operator's: for posting events.
     pub(crate) async fn poster(&self, headers: &HeaderMap, ids: &Ids) -> Result<ProjectId, Problem> {
         let directory = &*self.ports.directory;
-        if let Some(token) = authorization(headers, "Bearer") {
-            if !self.settings.operator_token.as_ref().is_some_and(|operator| operator.is(token)) {
-                return Err(Problem::unauthorized());
-            }
+        if self.is_operator(headers)? {
             let project = ids.project.ok_or_else(Problem::no_project)?;
             let known = match self.credentials.fresh(project) {
                 Some(_) => true,

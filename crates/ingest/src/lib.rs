@@ -12,6 +12,7 @@
 //! | `identity` | the event's id, and what makes two posts the same event |
 //! | `batch`, `lines` | many events, one a line |
 //! | `manage` | projects and webhooks: fields, URLs, changes, answers |
+//! | `page` | lists that come in pages: what a query may say |
 //! | [`problem`] | every error, as status and body |
 //! | [`metrics`] | what is counted |
 //!
@@ -26,6 +27,7 @@ mod leftover;
 mod lines;
 mod manage;
 pub mod metrics;
+mod page;
 pub mod problem;
 pub mod router;
 pub mod settings;

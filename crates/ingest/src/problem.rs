@@ -51,6 +51,7 @@ kinds! {
     INVALID_URL = UNPROCESSABLE_ENTITY "invalid_url",
     INVALID_EVENT_TYPES = UNPROCESSABLE_ENTITY "invalid_event_types",
     INVALID_OVERLAP = UNPROCESSABLE_ENTITY "invalid_overlap",
+    INVALID_QUERY = UNPROCESSABLE_ENTITY "invalid_query",
     NOT_CONFIRMED = SERVICE_UNAVAILABLE "not_confirmed",
     OVERLOADED = SERVICE_UNAVAILABLE "overloaded",
     UNAVAILABLE = SERVICE_UNAVAILABLE "unavailable",
@@ -167,7 +168,7 @@ pub(crate) fn answer(status: StatusCode, json: Vec<u8>) -> Response {
     (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
 }
 
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Vec<u8> {
     #[expect(clippy::expect_used, reason = "structs of strings, numbers and lists always serialise")]
     serde_json::to_vec(value).expect("JSON")
 }

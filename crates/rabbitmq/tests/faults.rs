@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use spectrum_webhook_core::delivery::Message;
+use spectrum_webhook_core::delivery::{Message, Purpose};
 use spectrum_webhook_core::ids::{Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion};
 use spectrum_webhook_core::ports::{Lease, Publication, Queue as _, Subscription, Taken};
 use spectrum_webhook_core::time::Millis;
@@ -33,6 +33,7 @@ fn message(number: usize) -> Message {
         accepted_at: Millis(1),
         registry: RegistryVersion(1),
         traceparent: None,
+        purpose: Purpose::Event,
         body: number.to_string().into_bytes().into(),
     }
 }

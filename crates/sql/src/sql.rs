@@ -98,6 +98,7 @@ pub(crate) trait Columns {
     fn blob(&self, column: usize) -> Result<Vec<u8>, Fault>;
     fn maybe_blob(&self, column: usize) -> Result<Option<Vec<u8>>, Fault>;
     fn uuid(&self, column: usize) -> Result<Uuid, Fault>;
+    fn maybe_uuid(&self, column: usize) -> Result<Option<Uuid>, Fault>;
 
     fn count(&self, column: usize) -> Result<u64, Fault> {
         number(self.int(column)?)
@@ -113,6 +114,10 @@ pub(crate) trait Columns {
 /// A stored number in the range that it must have.
 pub(crate) fn number<T: TryFrom<i64>>(value: i64) -> Result<T, Fault> {
     value.try_into().map_err(|_| Fault::Corrupt(format!("{value} is out of range")))
+}
+
+fn parse_uuid(text: &str) -> Result<Uuid, Fault> {
+    text.parse().map_err(|_| Fault::Corrupt(format!("not an id: {text:?}")))
 }
 
 impl Columns for AnyRow {
@@ -135,7 +140,10 @@ impl Columns for AnyRow {
         Ok(self.try_get(column)?)
     }
     fn uuid(&self, column: usize) -> Result<Uuid, Fault> {
-        let text: &str = self.try_get(column)?;
-        text.parse().map_err(|_| Fault::Corrupt(format!("not an id: {text:?}")))
+        parse_uuid(self.try_get(column)?)
+    }
+    fn maybe_uuid(&self, column: usize) -> Result<Option<Uuid>, Fault> {
+        let text: Option<&str> = self.try_get(column)?;
+        text.map(parse_uuid).transpose()
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use spectrum_webhook_core::delivery::{HeldDelivery, Message};
+use spectrum_webhook_core::delivery::{HeldDelivery, Message, Purpose};
 use spectrum_webhook_core::ids::{
     Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId,
 };
@@ -58,6 +58,7 @@ fn hold(project: ProjectId, webhook: WebhookId, sequence: i64) -> Change {
         accepted_at: NOW,
         registry: RegistryVersion(1),
         traceparent: None,
+        purpose: Purpose::Event,
         body: b"{}".to_vec().into(),
     };
     let delivery = HeldDelivery { sequence: Sequence(sequence), attempts: 0, sent: false, message };

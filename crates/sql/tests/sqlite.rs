@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{folder, key, open, options};
-use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
+use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message, Purpose};
 use spectrum_webhook_core::ids::{
     Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId,
 };
@@ -34,6 +34,7 @@ fn message(body: &str) -> Message {
         accepted_at: NOW,
         registry: RegistryVersion(1),
         traceparent: None,
+        purpose: Purpose::Event,
         body: Bytes::copy_from_slice(body.as_bytes()),
     }
 }

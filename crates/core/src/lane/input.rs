@@ -77,6 +77,9 @@ pub enum Input {
         /// The step reached its limit: there may be more to do.
         more: bool,
     },
+    /// A person wants something of the lane: a [`crate::delivery::Purpose::Steering`], which is settled by the write
+    /// that does it.
+    Steer(Arc<Message>),
     /// The webhook changed.
     Webhook(Status),
     /// Memory is scarce: hold everything now.

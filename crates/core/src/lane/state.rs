@@ -72,6 +72,8 @@ pub(super) struct Write {
     pub(super) buries: u64,
     /// It disables the webhook.
     pub(super) disables: bool,
+    /// It does what the first order asks for, or a step of it.
+    pub(super) obeys: bool,
 }
 
 /// A read in flight. It counts for nothing once a hold or a return was sent after it.
@@ -138,6 +140,8 @@ pub struct Lane {
     /// An end that came while a write was in flight.
     pub(super) deferred: Option<Ended>,
     pub(super) resume: Option<Resume>,
+    /// What people want of the lane, in turn. Each is a message that is not acknowledged, so that the window bounds them.
+    pub(super) orders: VecDeque<Arc<Message>>,
     /// How the current delivery's last attempt ended.
     pub(super) last: Option<LastAttempt>,
     /// The last attempt failed.
@@ -172,6 +176,7 @@ impl Lane {
             fetch: None,
             deferred: None,
             resume: None,
+            orders: VecDeque::new(),
             last: None,
             failing: false,
             relieve: false,
@@ -241,6 +246,7 @@ impl Lane {
             && self.head.is_empty()
             && !self.beyond
             && self.tail.is_empty()
+            && self.orders.is_empty()
             && self.write.is_none()
             && self.removals.is_empty()
             && self.fetch.is_none()

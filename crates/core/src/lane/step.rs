@@ -3,7 +3,7 @@
 use super::state::{Current, Fetch, Item, Outage, Phase, Resume, Write};
 use super::{Action, Actions, Arrival, AttemptId, Attempted, Class, Fate, Health, Input, Lane, Status, Ticket};
 use crate::chance::Chance;
-use crate::delivery::HeldDelivery;
+use crate::delivery::{Command, HeldDelivery, Purpose, Steering};
 use crate::ids::EventId;
 use crate::ports::{Change, LaneMode, LaneRecord};
 use crate::time::{Mono, Now};
@@ -24,6 +24,7 @@ impl Lane {
             Input::Wake => {}
             Input::Rows { ticket, rows, more } => self.rows(now, ticket, rows, more),
             Input::Written { ticket, buried, dropped, more } => self.written(ticket, buried, dropped, more, out),
+            Input::Steer(order) => self.orders.push_back(order),
             Input::Webhook(status) => self.webhook_changed(status),
             Input::Relieve => self.relieve = true,
         }
@@ -37,6 +38,8 @@ impl Lane {
         }
         let hold = self.oldest().map(|arrived| arrived.plus(self.settings.hold_after));
         let next = match (self.status, &self.current) {
+            // What a person wants comes first, and waits for nothing that time brings.
+            _ if !self.orders.is_empty() => None,
             (Status::Enabled, Some(Current { phase: Phase::Waiting(until), .. })) => Some(*until),
             (Status::Enabled, None) if self.health == Health::Outage && self.may_read() => {
                 self.outage.map(|outage| outage.next)
@@ -123,7 +126,11 @@ impl Lane {
         out.extend(write.settles.into_iter().map(|event| Action::Settle { event }));
         count(out, Fate::Dead, write.buries.saturating_add(buried));
         count(out, Fate::Dropped, dropped);
-        if more {
+        if write.obeys {
+            if !more && let Some(order) = self.orders.pop_front() {
+                out.push(Action::Settle { event: order.id });
+            }
+        } else if more {
             match self.status {
                 Status::Deleted => self.sweep = true,
                 Status::Disabled => self.expiry = Some(Mono(0)),
@@ -162,6 +169,7 @@ impl Lane {
             }
             let moved = match self.status {
                 Status::Deleted => self.drop_all(out),
+                _ if !self.orders.is_empty() => self.hold_if_due(now, out) || self.obey(now, out),
                 Status::Disabled => self.hold_if_due(now, out) || self.rest(now, out),
                 Status::Enabled => self.hold_if_due(now, out) || self.go_on(now, chance, out),
             };
@@ -183,6 +191,7 @@ impl Lane {
             .collect();
         count(out, Fate::Dropped, dropped.len() as u64);
         out.extend(dropped.into_iter().map(|event| Action::Settle { event }));
+        out.extend(self.orders.drain(..).map(|order| Action::Settle { event: order.id }));
         self.head.clear();
         self.beyond = false;
         self.health = Health::Flowing;
@@ -261,6 +270,40 @@ impl Lane {
         let before = crate::time::Millis(now.wall.0.saturating_sub(keep));
         let change = Change::Expire { webhook: self.webhook, before, at: now.wall, limit: SWEEP };
         self.commit(vec![change], Vec::new(), 0, out);
+        true
+    }
+
+    /// Does what a person wants, to rows alone: all that is in memory is held first, and read back after. It waits for
+    /// the end of the attempt in flight and for rows of delivered ones on their way out, so that nothing is moved of
+    /// which the end is not known; nothing else is tried before it is done.
+    fn obey(&mut self, now: Now, out: &mut Actions) -> bool {
+        let attempting = self.current.as_ref().is_some_and(|current| matches!(current.phase, Phase::Attempting(_)));
+        if attempting || !self.removals.is_empty() {
+            return false;
+        }
+        let Some(order) = self.orders.front().cloned() else { return false };
+        let (mut changes, settles) = self.hold_all();
+        if let Some(current) = self.current.take() {
+            self.put_back(current.item);
+        }
+        self.head.clear();
+        self.beyond = true;
+        self.void_read();
+        match &order.purpose {
+            Purpose::Steering(Steering { command: Command::Drop(_), .. }) => {
+                if self.set_aside > 0 {
+                    changes.push(Change::Return { webhook: self.webhook });
+                    self.set_aside = 0;
+                }
+                self.recover();
+            }
+            Purpose::Steering(Steering { command: Command::Resume, .. }) if self.health == Health::Outage => {
+                self.recover();
+            }
+            _ => {}
+        }
+        changes.push(Change::Steer { message: order, at: now.wall, limit: SWEEP });
+        self.commit(changes, settles, 0, out);
         true
     }
 
@@ -418,7 +461,8 @@ impl Lane {
             self.record = desired;
         }
         let disables = changes.iter().any(|change| matches!(change, Change::Disable { .. }));
-        self.write = Some(Write { ticket, settles, buries, disables });
+        let obeys = changes.iter().any(|change| matches!(change, Change::Steer { .. }));
+        self.write = Some(Write { ticket, settles, buries, disables, obeys });
         out.push(Action::Write { ticket, changes });
     }
 

@@ -8,6 +8,7 @@
 //! | `holding` | the backlog: when it is written, when it is read |
 //! | `outages` | poison or down |
 //! | `disabled` | disabled, enabled again, deleted, expired |
+//! | `steering` | what people want of it |
 //! | `histories` | random histories |
 
 mod bench;
@@ -17,3 +18,4 @@ mod holding;
 mod model_store;
 mod order;
 mod outages;
+mod steering;

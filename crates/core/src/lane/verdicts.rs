@@ -10,7 +10,7 @@
 use super::state::{Current, Item, Outage, Phase};
 use super::step::{count, hold};
 use super::{Actions, Fate, Health, Lane, Status};
-use crate::attempt::Ended;
+use crate::attempt::{Ended, Next};
 use crate::chance::Chance;
 use crate::classify::{Verdict, classify};
 use crate::delivery::{DeadReason, DeliveryKey, Fault};
@@ -251,6 +251,28 @@ impl Lane {
         }
         self.recover();
         self.commit(changes, settles, buries, out);
+    }
+
+    /// What becomes of a delivery whose attempt ended so, as far as it is decided by now: for the delivery log.
+    pub fn outlook(&self, now: Now, event: EventId, ended: Ended) -> Next {
+        let at = |due: crate::time::Mono| {
+            let wait = i64::try_from(due.since(now.mono)).unwrap_or(i64::MAX);
+            Millis(now.wall.0.saturating_add(wait))
+        };
+        match (classify(ended), &self.current, self.outage) {
+            (Verdict::Delivered, ..) => Next::Delivered,
+            _ if self.status == Status::Deleted => Next::Dropped,
+            (Verdict::Fatal | Verdict::Gone, ..) => Next::DeadLetter,
+            (_, Some(Current { item, phase }), _) if item.event == event => match phase {
+                Phase::Waiting(due) => Next::Retry(at(*due)),
+                // It ended while a write is in flight, which goes first.
+                Phase::Attempting(_) => Next::Undecided,
+            },
+            _ if self.status == Status::Disabled => Next::Disabled,
+            (_, _, Some(outage)) if self.health == Health::Outage => Next::Outage(at(outage.next)),
+            _ if self.health == Health::Suspect => Next::SetAside,
+            _ => Next::Undecided,
+        }
     }
 
     fn key(&self, event: EventId) -> DeliveryKey {

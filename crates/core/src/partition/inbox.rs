@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Action, InFlight, LaneId, Partition};
 use crate::chance::Chance;
-use crate::delivery::{DeliveryKey, Message};
+use crate::delivery::{DeliveryKey, Message, Purpose};
 use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane::{self, Broken, Lane};
 use crate::ports::Tag;
@@ -134,7 +134,10 @@ impl Partition {
             .and_then(|project| project.webhooks.as_ref())
             .into_iter()
             .flatten()
-            .filter(|webhook| webhook.takes(&message.event_type, message.registry))
+            .filter(|webhook| match message.only() {
+                None => webhook.takes(&message.event_type, message.registry),
+                Some(only) => webhook.id == only,
+            })
             .map(|webhook| webhook.id)
             .collect()
     }
@@ -168,14 +171,22 @@ impl Partition {
             out.push(Action::Ack(vec![tag]));
             return Ok(());
         }
-        self.counts.fanned_out += takers.len() as u64;
+        let steers = matches!(message.purpose, Purpose::Steering(_));
+        if !steers {
+            self.counts.fanned_out += takers.len() as u64;
+        }
         let in_flight = InFlight { tags: vec![tag], remaining: takers.len(), bytes: message.body.len() };
         self.events.insert(message.id, in_flight);
         for webhook in takers {
             let id = LaneId { project: message.project, webhook };
             self.ensure_lane(id);
-            let arrival = lane::Arrival { sequence, message: Arc::clone(&message) };
-            self.step_lane(now, id, lane::Input::Deliver(arrival), chance, out)?;
+            let message = Arc::clone(&message);
+            let input = if steers {
+                lane::Input::Steer(message)
+            } else {
+                lane::Input::Deliver(lane::Arrival { sequence, message })
+            };
+            self.step_lane(now, id, input, chance, out)?;
         }
         Ok(())
     }

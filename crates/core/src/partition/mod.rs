@@ -22,10 +22,11 @@ use std::sync::Arc;
 
 pub use messages::{Action, Counts, Input, LaneId};
 
+use crate::attempt::{Ended, Next};
 use crate::ids::{EventId, ProjectId, Sequence};
 use crate::lane::LaneSettings;
 use crate::ports::{Lease, Tag, Takeover};
-use crate::time::Mono;
+use crate::time::{Mono, Now};
 use inbox::Incoming;
 use project::Project;
 
@@ -119,6 +120,12 @@ impl Partition {
     /// Where its deliveries are.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// What becomes of a delivery whose attempt ended so: see [`crate::lane::Lane::outlook`].
+    pub fn outlook(&self, now: Now, lane: LaneId, event: EventId, ended: Ended) -> Next {
+        let lane = self.projects.get(&lane.project).and_then(|project| project.lanes.get(&lane.webhook));
+        lane.map_or(Next::Undecided, |entry| entry.lane.outlook(now, event, ended))
     }
 
     /// When it wants an [`Input::Wake`].

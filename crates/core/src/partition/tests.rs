@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Action, Input, LaneId, Partition, PartitionSettings};
 use crate::attempt::Ended;
 use crate::chance::Seeded;
-use crate::delivery::{DeliveryKey, Message};
+use crate::delivery::{DeliveryKey, Message, Purpose};
 use crate::ids::{Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane::{self, Attempted};
 use crate::ports::{Change, Lease, RestingLane, Tag, Takeover};
@@ -96,6 +96,7 @@ impl Bench {
             accepted_at: self.now.wall,
             registry: RegistryVersion(registry),
             traceparent: None,
+            purpose: Purpose::Event,
             body: Bytes::from_static(b"ten bytes!"),
         };
         self.step(Input::Took { tag: Tag(number), redelivered, message: Arc::new(message) });
@@ -307,6 +308,7 @@ fn a_copy_of_an_event_in_memory_joins_it_and_both_are_acknowledged_together() {
         accepted_at: Millis(0),
         registry: RegistryVersion(1),
         traceparent: None,
+        purpose: Purpose::Event,
         body: Bytes::from_static(b"ten bytes!"),
     });
     bench.step(Input::Took { tag: Tag(77), redelivered: false, message });
@@ -435,6 +437,7 @@ fn idle_lanes_and_projects_go_when_there_are_many() {
             accepted_at: Millis(0),
             registry: RegistryVersion(0),
             traceparent: None,
+            purpose: Purpose::Event,
             body: Bytes::from_static(b"{}"),
         };
         bench.step(Input::Took { tag: Tag(1), redelivered: false, message: Arc::new(message) });

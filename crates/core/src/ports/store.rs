@@ -3,11 +3,13 @@
 //! An owner writes through [`Store::commit`] alone: one transaction, which first checks that the owner's epoch still
 //! stands.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::{Lease, PortError, Unreadable};
 use crate::attempt::AttemptRecord;
-use crate::delivery::{DeadReason, DeliveryKey, Fault, HeldDelivery, LastAttempt};
+use crate::delivery::{DeadReason, DeliveryKey, Fault, HeldDelivery, LastAttempt, Message};
 use crate::ids::{Epoch, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::time::Millis;
 use crate::webhook::{DisabledReason, Registry};
@@ -128,16 +130,33 @@ pub enum Change {
         /// At most so many in this transaction.
         limit: u32,
     },
+    /// Does what a person wants of the webhook's lane, or a step of it, to rows of the backlog, and writes down that it
+    /// was done, by whose wish, and how many deliveries it moved.
+    Steer {
+        /// The message with the [`crate::delivery::Steering`]; with another purpose nothing is done.
+        message: Arc<Message>,
+        /// When.
+        at: Millis,
+        /// At most so many deliveries in this transaction.
+        limit: u32,
+    },
 }
 
-/// What a commit did that its caller could not know: rows that `Drop`, `Expire` and `BurySetAside` moved.
+impl Change {
+    /// Whether it moves rows by a rule, so that only its commit can tell how many: it has a transaction of its own.
+    pub fn moves_by_rule(&self) -> bool {
+        matches!(self, Self::Drop { .. } | Self::Expire { .. } | Self::Steer { .. } | Self::BurySetAside { .. })
+    }
+}
+
+/// What a commit did that its caller could not know: rows that `Drop`, `Expire`, `Steer` and `BurySetAside` moved.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Committed {
     /// Deliveries dropped.
     pub dropped: u64,
-    /// Deliveries that became dead letters by `Expire` or `BurySetAside`.
+    /// Deliveries that became dead letters by `Expire`, `Steer` or `BurySetAside`.
     pub buried: u64,
-    /// A `Drop` or `Expire` reached its limit: there may be more.
+    /// A `Drop`, `Expire` or `Steer` reached its limit: there may be more.
     pub more: bool,
     /// Projects whose registry version `Disable` raised, with the new version, to be announced.
     pub disabled: Vec<(ProjectId, RegistryVersion)>,
@@ -194,7 +213,7 @@ pub struct Totals {
     pub backlog: u64,
     /// Rows set aside.
     pub set_aside: u64,
-    /// Dead letters.
+    /// Dead letters that are not closed.
     pub dead_letters: u64,
     /// Events in quarantine.
     pub quarantine: u64,
@@ -220,7 +239,7 @@ pub trait Store: Send + Sync {
     /// one at least).
     async fn read_backlog(&self, webhook: WebhookId, rows: u32, bytes: usize) -> Result<Backlog, PortError>;
 
-    /// Which of these have a row in backlog, set aside or dead letters.
+    /// Which of these have a row in backlog, set aside or dead letters, or are steerings that were done.
     async fn find(&self, keys: &[DeliveryKey]) -> Result<Vec<DeliveryKey>, PortError>;
 
     /// A project's webhooks with their keys; version 0 and none when there is no such project. Read from the

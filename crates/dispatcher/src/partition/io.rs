@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use spectrum_webhook_core::attempt::AttemptRecord;
+use spectrum_webhook_core::attempt::{AttemptRecord, Next};
 use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
 use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence};
 use spectrum_webhook_core::lane::{AttemptId, Attempted, Class, Ticket};
@@ -41,6 +41,8 @@ pub(crate) enum Done {
         lane: LaneId,
         attempt: AttemptId,
         result: Attempted,
+        /// For the delivery log, once it is decided what comes next.
+        record: Option<Box<AttemptRecord>>,
     },
     Read {
         lane: LaneId,
@@ -214,14 +216,12 @@ pub(crate) struct Attempt {
 impl Io {
     pub(crate) async fn attempt(self: Arc<Self>, wanted: Attempt) -> Done {
         let (lane, attempt) = (wanted.lane, wanted.attempt);
-        let result = match self.try_attempt(wanted).await {
-            Some(ended) => Attempted::Ended(ended),
-            None => Attempted::NotStarted,
-        };
-        Done::Attempted { lane, attempt, result }
+        let record = self.try_attempt(wanted).await;
+        let result = record.as_ref().map_or(Attempted::NotStarted, |record| Attempted::Ended(record.ended));
+        Done::Attempted { lane, attempt, result, record }
     }
 
-    async fn try_attempt(&self, wanted: Attempt) -> Option<spectrum_webhook_core::attempt::Ended> {
+    async fn try_attempt(&self, wanted: Attempt) -> Option<Box<AttemptRecord>> {
         let shared = &self.shared;
         let webhook = wanted.lane.webhook;
         let permit = shared.gate.enter(webhook, wanted.class).await;
@@ -242,7 +242,8 @@ impl Io {
         let now = shared.clock.now().wall;
         let request = AttemptRequest {
             endpoint: &target.endpoint,
-            event: wanted.event,
+            event: message.event(),
+            resend: message.resend(),
             event_type: &message.event_type,
             sequence: wanted.sequence,
             number: wanted.number,
@@ -250,8 +251,9 @@ impl Io {
             body: message.body.clone(),
         };
         let posted = permit.run(shared.poster.attempt(request, now)).await;
-        shared.recorder.record(AttemptRecord {
-            key: DeliveryKey { event: wanted.event, webhook },
+        Some(Box::new(AttemptRecord {
+            key: DeliveryKey { event: message.event(), webhook },
+            resend: message.resend(),
             project: wanted.lane.project,
             event_type: message.event_type.clone(),
             sequence: wanted.sequence,
@@ -263,7 +265,7 @@ impl Io {
             ended: posted.ended,
             address: posted.address,
             snippet: posted.snippet,
-        });
-        Some(posted.ended)
+            next: Next::Undecided,
+        }))
     }
 }

@@ -16,9 +16,7 @@ pub(crate) struct LaneWrite {
 impl LaneWrite {
     /// Whether its outcome must be known for this lane alone.
     fn stands_alone(&self) -> bool {
-        self.changes
-            .iter()
-            .any(|change| matches!(change, Change::Drop { .. } | Change::Expire { .. } | Change::BurySetAside { .. }))
+        self.changes.iter().any(Change::moves_by_rule)
     }
 }
 

@@ -14,6 +14,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-spectrum-signature");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-spectrum-attempt");
 const EVENT_ID: HeaderName = HeaderName::from_static("x-spectrum-event-id");
 const SEQUENCE: HeaderName = HeaderName::from_static("x-spectrum-sequence");
+const RESEND: HeaderName = HeaderName::from_static("x-spectrum-resend");
 const STANDARD_ID: HeaderName = HeaderName::from_static("webhook-id");
 const STANDARD_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const STANDARD_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
@@ -33,7 +34,7 @@ pub(super) fn build(
 }
 
 fn headers(user_agent: &HeaderValue, request: &AttemptRequest<'_>, now: Millis) -> HeaderMap {
-    let AttemptRequest { endpoint, event, event_type, sequence, number, keys, body } = request;
+    let AttemptRequest { endpoint, event, resend, event_type, sequence, number, keys, body } = request;
     let timestamp = now.0.div_euclid(1_000);
     let event = event.to_string();
 
@@ -60,6 +61,9 @@ fn headers(user_agent: &HeaderValue, request: &AttemptRequest<'_>, now: Millis) 
     headers.insert(ATTEMPT, (*number).into());
     headers.insert(EVENT_ID, value(&event));
     headers.insert(SEQUENCE, sequence.0.into());
+    if let Some(resend) = resend {
+        headers.insert(RESEND, value(&resend.to_string()));
+    }
     headers.insert(STANDARD_ID, value(&event));
     headers.insert(STANDARD_TIMESTAMP, timestamp.into());
     headers.insert(STANDARD_SIGNATURE, value(&standard));

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use prometheus::Registry;
-use spectrum_webhook_core::attempt::{Ended, Failure};
+use spectrum_webhook_core::attempt::{Ended, Failure, Next};
 use spectrum_webhook_core::delivery::DeliveryKey;
 use spectrum_webhook_core::ids::{Epoch, EventId, PartitionId, ProjectId, Sequence, WebhookId};
 use spectrum_webhook_core::ports::{
@@ -97,6 +97,8 @@ fn attempt(ended: Ended) -> AttemptRecord {
         ended,
         address: None,
         snippet: String::new(),
+        resend: None,
+        next: Next::Undecided,
     }
 }
 

@@ -150,6 +150,7 @@ pub async fn attempt_with(poster: &Poster, endpoint: &Endpoint, keys: &SigningKe
     let request = AttemptRequest {
         endpoint,
         event: EVENT,
+        resend: None,
         event_type: "messages",
         sequence: Sequence(9_007_199_254_740_991),
         number: 3,

@@ -121,20 +121,23 @@ async fn wrong_credentials_of_every_kind_are_refused_alike() {
 }
 
 #[tokio::test]
-async fn an_operator_posts_events_to_projects_that_exist_and_does_nothing_else() {
+async fn an_operator_may_do_for_any_project_what_the_project_may() {
     let api = api();
     let bearer = format!("Bearer {OPERATOR}");
     let headers = [("authorization", &*bearer)];
     for unknown in [NOBODY.to_string(), "not-a-uuid".to_owned()] {
         let path = format!("/projects/{unknown}/events");
         api.send("POST", &path, &headers, EVENT).await.is_problem(404, "not_found", "no such project");
+        let path = format!("/projects/{unknown}/webhooks");
+        api.send("GET", &path, &headers, "").await.is_problem(404, "not_found", "no such project");
     }
-    api.send("GET", &webhooks(), &headers, "").await.is_problem(401, "unauthorized", "");
+    assert_eq!(api.send("GET", &webhooks(), &headers, "").await.status.as_u16(), 200);
     nothing_happened(&api);
     api.send("POST", &events(), &headers, EVENT).await.is_accepted(false);
     api.send("POST", &events(), &[("authorization", &format!("bearer {OPERATOR}"))], EVENT).await.is_accepted(false);
     let closed = api_with(Settings { operator_token: None, ..settings() });
     closed.send("POST", &events(), &headers, EVENT).await.is_problem(401, "unauthorized", "");
+    closed.send("GET", &webhooks(), &headers, "").await.is_problem(401, "unauthorized", "");
 }
 
 #[tokio::test]

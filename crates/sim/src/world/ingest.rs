@@ -2,7 +2,7 @@
 //! key, until it is.
 
 use bytes::Bytes;
-use spectrum_webhook_core::delivery::Message;
+use spectrum_webhook_core::delivery::{Message, Purpose};
 use spectrum_webhook_core::ids::{EventId, RegistryVersion};
 use spectrum_webhook_core::ports::{Admission as _, IdempotencyKey, Publication, Queue as _, Store as _, Verdict};
 use spectrum_webhook_core::time::Millis;
@@ -139,6 +139,7 @@ impl World {
             accepted_at: self.clocks().wall,
             registry,
             traceparent: None,
+            purpose: Purpose::Event,
             body: body.clone(),
         };
         let publication = Publication { message, again, idempotency: self.key(at) };

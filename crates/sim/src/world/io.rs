@@ -267,5 +267,6 @@ fn kind(change: &Change) -> &'static str {
         Change::Disable { .. } => "disable",
         Change::Drop { .. } => "drop",
         Change::Expire { .. } => "expire",
+        Change::Steer { .. } => "steer",
     }
 }

@@ -25,10 +25,7 @@ pub(super) struct LaneWrite {
 impl LaneWrite {
     /// Whether what it did can only be told when it is committed by itself.
     fn stands_alone(&self) -> bool {
-        let counts = |change: &Change| {
-            matches!(change, Change::Drop { .. } | Change::Expire { .. } | Change::BurySetAside { .. })
-        };
-        self.changes.iter().any(counts)
+        self.changes.iter().any(Change::moves_by_rule)
     }
 }
 

@@ -14,12 +14,20 @@ struct Migration {
 }
 
 /// Ascending. What has been released is never changed.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sqlite: include_str!("../../migrations/sqlite/0001_initial.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_initial.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "initial",
+        sqlite: include_str!("../../migrations/sqlite/0001_initial.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_initial.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "see and steer",
+        sqlite: include_str!("../../migrations/sqlite/0002_see_and_steer.sql"),
+        postgres: include_str!("../../migrations/postgres/0002_see_and_steer.sql"),
+    },
+];
 
 const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use spectrum_webhook_core::delivery::Message;
+use spectrum_webhook_core::delivery::{Message, Purpose};
 use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersion};
 use spectrum_webhook_core::ports::{IdempotencyKey, Unreadable};
 use spectrum_webhook_core::time::Millis;
@@ -20,8 +20,8 @@ pub(crate) async fn insert(conn: &mut Conn, inserts: &[Insert]) -> Result<(), Fa
         return Ok(());
     }
     let head = "INSERT INTO queue (partition_id, event, project, event_type, accepted_at, registry, traceparent, \
-                again, body) VALUES ";
-    run_rows(conn, (head, 9, ""), inserts, |statement, insert| {
+                again, purpose, body) VALUES ";
+    run_rows(conn, (head, 10, ""), inserts, |statement, insert| {
         let message = &insert.publication.message;
         statement
             .bind(i64::from(insert.partition.0))
@@ -32,6 +32,7 @@ pub(crate) async fn insert(conn: &mut Conn, inserts: &[Insert]) -> Result<(), Fa
             .bind(message.registry.0)
             .bind(message.traceparent.as_deref())
             .bind(i64::from(insert.publication.again))
+            .bind(purpose_text(&message.purpose))
             .bind(&message.body[..])
     })
     .await?;
@@ -53,6 +54,11 @@ pub(crate) async fn insert(conn: &mut Conn, inserts: &[Insert]) -> Result<(), Fa
     })
     .await?;
     Ok(())
+}
+
+/// A purpose in its column; an event, which almost every message is, takes no room.
+fn purpose_text(purpose: &Purpose) -> Option<String> {
+    (*purpose != Purpose::Event).then(|| serde_json::json!(purpose).to_string())
 }
 
 /// Takes messages off the queue, and their marks with them.
@@ -96,8 +102,8 @@ pub(super) struct Range {
 /// Reads rows in order, one by one, so that no more bodies are in memory than were asked for. The flag says that
 /// there may be more.
 pub(super) async fn read(conn: &mut Conn, range: Range) -> Result<(Vec<QueueRow>, bool), Fault> {
-    let sql = "SELECT position, again, event, project, event_type, accepted_at, registry, traceparent, body \
-               FROM queue WHERE partition_id = $1 AND position > $2 ORDER BY position LIMIT $3";
+    let sql = "SELECT position, again, event, project, event_type, accepted_at, registry, traceparent, purpose, \
+               body FROM queue WHERE partition_id = $1 AND position > $2 ORDER BY position LIMIT $3";
     let limit = i64::try_from(range.rows).unwrap_or(i64::MAX);
     let mut stream = sqlx::query(sql).bind(i64::from(range.partition.0)).bind(range.behind).bind(limit).fetch(conn);
     let mut rows = Vec::new();
@@ -140,6 +146,10 @@ fn message(row: &AnyRow) -> Result<Message, Fault> {
     if !(1..=64).contains(&event_type.len()) || !event_type.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Fault::Corrupt("not an event type".to_owned()));
     }
+    let purpose = match row.maybe_text(8)? {
+        None => Purpose::Event,
+        Some(json) => serde_json::from_str(&json).map_err(|error| Fault::Corrupt(format!("a purpose: {error}")))?,
+    };
     Ok(Message {
         id: EventId(row.uuid(2)?),
         project: ProjectId(row.uuid(3)?),
@@ -147,15 +157,16 @@ fn message(row: &AnyRow) -> Result<Message, Fault> {
         accepted_at: Millis(row.int(5)?),
         registry: RegistryVersion(row.int(6)?),
         traceparent: row.maybe_text(7)?,
-        body: Bytes::from(row.blob(8)?),
+        purpose,
+        body: Bytes::from(row.blob(9)?),
     })
 }
 
 /// The body of a row that cannot be read, whatever type it has by now.
 fn raw_body(row: &AnyRow) -> Bytes {
-    let is_null = row.try_get_raw(8).is_ok_and(|value| value.is_null());
+    let is_null = row.try_get_raw(9).is_ok_and(|value| value.is_null());
     if is_null {
         return Bytes::new();
     }
-    row.blob(8).or_else(|_| row.text(8).map(String::into_bytes)).map(Bytes::from).unwrap_or_default()
+    row.blob(9).or_else(|_| row.text(9).map(String::into_bytes)).map(Bytes::from).unwrap_or_default()
 }

@@ -34,10 +34,10 @@ pub(super) async fn commit(conn: &mut Conn, lease: Lease, changes: Vec<Change>) 
     Ok(commit.committed)
 }
 
-struct Commit<'c> {
-    conn: &'c mut Conn,
+pub(super) struct Commit<'c> {
+    pub(super) conn: &'c mut Conn,
     partition: i64,
-    committed: Committed,
+    pub(super) committed: Committed,
 }
 
 impl Commit<'_> {
@@ -56,6 +56,7 @@ impl Commit<'_> {
             Change::Disable { webhook, reason, at } => self.disable(webhook, reason, at).await,
             Change::Drop { webhook, limit } => self.drop_rows(webhook, limit).await,
             Change::Expire { webhook, before, at, limit } => self.expire(webhook, before, at, limit).await,
+            Change::Steer { ref message, at, limit } => self.steer(message, at, limit).await,
         }
     }
 
@@ -67,8 +68,9 @@ impl Commit<'_> {
                 _ => None,
             })
             .collect();
-        let head = "INSERT INTO events (id, project, event_type, accepted_at, registry, traceparent, body) VALUES ";
-        run_rows(self.conn, (head, 7, " ON CONFLICT (id) DO NOTHING"), &rows, |statement, (_, delivery)| {
+        let head = "INSERT INTO events (id, project, event_type, accepted_at, registry, traceparent, only_webhook, \
+                    original, body) VALUES ";
+        run_rows(self.conn, (head, 9, " ON CONFLICT (id) DO NOTHING"), &rows, |statement, (_, delivery)| {
             let message = &delivery.message;
             statement
                 .bind(message.id.to_string())
@@ -77,6 +79,8 @@ impl Commit<'_> {
                 .bind(message.accepted_at.0)
                 .bind(message.registry.0)
                 .bind(message.traceparent.as_deref())
+                .bind(message.only().map(|webhook| webhook.to_string()))
+                .bind(message.resend().map(|_| message.event().to_string()))
                 .bind(&message.body[..])
         })
         .await?;
@@ -112,13 +116,13 @@ impl Commit<'_> {
         run(self.conn, sqlx::query(sql).bind(key.event.to_string()).bind(key.webhook.to_string())).await
     }
 
-    /// Deletes the bodies that no row needs any more.
+    /// Deletes the bodies that neither a row nor the archive needs any more.
     async fn delete_bodies(&mut self, events: &[String]) -> Result<(), Fault> {
         for chunk in chunks(events) {
             let statement = over_list(chunk, |list| {
                 format!(
                     "DELETE FROM events WHERE id IN ({list}) \
-                     AND NOT EXISTS (SELECT 1 FROM backlog r WHERE r.event = events.id) \
+                     AND keep_until = 0 AND NOT EXISTS (SELECT 1 FROM backlog r WHERE r.event = events.id) \
                      AND NOT EXISTS (SELECT 1 FROM set_aside r WHERE r.event = events.id) \
                      AND NOT EXISTS (SELECT 1 FROM dead_letters r WHERE r.event = events.id)"
                 )
@@ -257,7 +261,7 @@ impl Commit<'_> {
     }
 
     /// Deletes the webhook's rows of these events, wherever they rest on their way.
-    async fn delete_rows(&mut self, webhook: WebhookId, events: &[String]) -> Result<u64, Fault> {
+    pub(super) async fn delete_rows(&mut self, webhook: WebhookId, events: &[String]) -> Result<u64, Fault> {
         let mut deleted = 0;
         for table in ["backlog", "set_aside"] {
             for chunk in chunks(events) {
@@ -306,13 +310,13 @@ impl Commit<'_> {
 
 /// What is written of a delivery that is given up, beside how it was tried.
 #[derive(Clone, Copy)]
-struct Death {
-    reason: DeadReason,
-    fault: Blame,
-    at: Millis,
+pub(super) struct Death {
+    pub(super) reason: DeadReason,
+    pub(super) fault: Blame,
+    pub(super) at: Millis,
 }
 
-fn code_of(fault: Blame) -> &'static str {
+pub(super) fn code_of(fault: Blame) -> &'static str {
     match fault {
         Blame::Receiver => "receiver",
         Blame::Platform => "platform",

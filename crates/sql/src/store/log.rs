@@ -11,10 +11,11 @@ use crate::sql::{Columns as _, Conn, run, run_plain, run_rows};
 
 pub(super) async fn record(conn: &mut Conn, attempts: Vec<AttemptRecord>) -> Result<(), Fault> {
     let head = "INSERT INTO attempts (event, webhook, project, event_type, sequence, number, started_at, connect_ms, \
-                first_byte_ms, total_ms, status, failure, retry_after_ms, address, snippet) VALUES ";
+                first_byte_ms, total_ms, status, failure, retry_after_ms, address, snippet, resend, \
+                next, next_at) VALUES ";
     // Recorded again after an answer that was lost.
     let tail = " ON CONFLICT (event, webhook, started_at, number) DO NOTHING";
-    run_rows(conn, (head, 15, tail), &attempts, |statement, attempt| {
+    run_rows(conn, (head, 18, tail), &attempts, |statement, attempt| {
         let (status, failure, retry_after) = match attempt.ended {
             Ended::Answered { status, retry_after } => {
                 (Some(i64::from(status)), None, retry_after.map(|wait| i64::try_from(wait).unwrap_or(i64::MAX)))
@@ -37,6 +38,9 @@ pub(super) async fn record(conn: &mut Conn, attempts: Vec<AttemptRecord>) -> Res
             .bind(retry_after)
             .bind(attempt.address.map(|address| address.to_string()))
             .bind(without_zeros(&attempt.snippet))
+            .bind(attempt.resend.map(|id| id.to_string()))
+            .bind(attempt.next.code())
+            .bind(attempt.next.at().map(|at| at.0))
     })
     .await?;
     Ok(())
@@ -80,7 +84,7 @@ pub(super) async fn prune(conn: &mut Conn, pruning: Pruning, embedded: bool) -> 
 pub(super) async fn totals(conn: &mut Conn) -> Result<Totals, Fault> {
     // A lane's rows are in the order of their acceptance, so that the oldest of all is some lane's first.
     let sql = "SELECT (SELECT count(*) FROM backlog), (SELECT count(*) FROM set_aside), \
-               (SELECT count(*) FROM dead_letters), (SELECT count(*) FROM quarantine), \
+               (SELECT count(*) FROM dead_letters WHERE closed_at IS NULL), (SELECT count(*) FROM quarantine), \
                (SELECT min(e.accepted_at) FROM \
                    (SELECT webhook, min(sequence) AS first FROM backlog GROUP BY webhook) f \
                    JOIN backlog b ON b.webhook = f.webhook AND b.sequence = f.first \

@@ -6,12 +6,14 @@
 //! | `takeover` | what a new owner finds |
 //! | `read` | backlog and look-ups |
 //! | `registry` | webhooks with their keys |
+//! | `steer` | what people want of a lane, done to its rows |
 //! | `log` | attempts, quarantine, pruning, totals |
 
 mod commit;
 mod log;
 mod read;
 mod registry;
+mod steer;
 mod takeover;
 
 use async_trait::async_trait;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
+use spectrum_webhook_core::delivery::{DeliveryKey, Directed, HeldDelivery, Message, Purpose};
 use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use spectrum_webhook_core::ports::Backlog;
 use spectrum_webhook_core::time::Millis;
@@ -15,8 +15,8 @@ use crate::sql::{Columns as _, Conn, chunks, over_list};
 
 /// Row by row, so that no more bodies are in memory than were asked for.
 pub(super) async fn backlog(conn: &mut Conn, webhook: WebhookId, rows: u32, bytes: usize) -> Result<Backlog, Fault> {
-    let sql = "SELECT e.id, e.project, e.event_type, e.accepted_at, e.registry, e.traceparent, e.body, \
-               b.sequence, b.attempts, b.sent \
+    let sql = "SELECT e.id, e.project, e.event_type, e.accepted_at, e.registry, e.traceparent, \
+               e.only_webhook, e.original, e.body, b.sequence, b.attempts, b.sent \
                FROM backlog b JOIN events e ON e.id = b.event \
                WHERE b.webhook = $1 ORDER BY b.sequence, b.event LIMIT $2";
     let rows = rows.max(1);
@@ -30,9 +30,9 @@ pub(super) async fn backlog(conn: &mut Conn, webhook: WebhookId, rows: u32, byte
         let message = message(&row)?;
         size += message.body.len();
         deliveries.push(HeldDelivery {
-            sequence: Sequence(row.int(7)?),
-            attempts: row.small(8)?,
-            sent: row.flag(9)?,
+            sequence: Sequence(row.int(9)?),
+            attempts: row.small(10)?,
+            sent: row.flag(11)?,
             message,
         });
     }
@@ -40,14 +40,22 @@ pub(super) async fn backlog(conn: &mut Conn, webhook: WebhookId, rows: u32, byte
 }
 
 fn message(row: &AnyRow) -> Result<Message, Fault> {
+    let id = EventId(row.uuid(0)?);
+    let purpose = match (row.maybe_uuid(6)?, row.maybe_uuid(7)?) {
+        (None, _) => Purpose::Event,
+        (Some(webhook), original) => {
+            Purpose::Directed(Directed { webhook: WebhookId(webhook), event: original.map_or(id, EventId) })
+        }
+    };
     Ok(Message {
-        id: EventId(row.uuid(0)?),
+        id,
         project: ProjectId(row.uuid(1)?),
         event_type: row.text(2)?,
         accepted_at: Millis(row.int(3)?),
         registry: RegistryVersion(row.int(4)?),
         traceparent: row.maybe_text(5)?,
-        body: Bytes::from(row.blob(6)?),
+        purpose,
+        body: Bytes::from(row.blob(8)?),
     })
 }
 
@@ -61,7 +69,8 @@ pub(super) async fn find(conn: &mut Conn, keys: Vec<DeliveryKey>) -> Result<Vec<
             format!(
                 "SELECT event, webhook FROM backlog WHERE event IN ({list}) \
                  UNION ALL SELECT event, webhook FROM set_aside WHERE event IN ({list}) \
-                 UNION ALL SELECT event, webhook FROM dead_letters WHERE event IN ({list})"
+                 UNION ALL SELECT event, webhook FROM dead_letters WHERE event IN ({list}) \
+                 UNION ALL SELECT id, webhook FROM steerings WHERE id IN ({list}) AND done_at IS NOT NULL"
             )
         });
         for row in statement.fetch_all(&mut *conn).await? {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use spectrum_webhook_core::delivery::Message;
-use spectrum_webhook_core::ids::PartitionId;
+use spectrum_webhook_core::delivery::{Command, Directed, Message, Purpose, Steering};
+use spectrum_webhook_core::ids::{PartitionId, WebhookId};
 use spectrum_webhook_core::ports::{Lease, Publication, Queue, Subscription, Tag, Taken};
 
 use super::samples::{BODY, PARTITION, lease, message, publication};
@@ -80,12 +80,22 @@ async fn a_message_comes_just_as_it_was_published(world: QueueWorld) {
     full.traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned());
     full.event_type = "!\"#~".repeat(16);
     let every_byte: Vec<u8> = (0..=255).cycle().take(200_000).collect();
-    let published = [full, message(b""), message(&every_byte)];
+    let webhook = WebhookId(full.project.0);
+    let directed = Purpose::Directed(Directed { webhook, event: message(b"").id });
+    let steering =
+        Steering { webhook, command: Command::Drop(full.accepted_at), reason: "a \"reason\" – é".to_owned() };
+    let published = [
+        full,
+        message(b""),
+        message(&every_byte),
+        Message { purpose: directed, ..message(BODY) },
+        Message { purpose: Purpose::Steering(steering), ..message(b"") },
+    ];
     for message in &published {
         publish(&*world.queue, message).await;
     }
     let mut subscription = subscribe(&*world.queue, 10).await;
-    assert_eq!(read(&take(&mut *subscription, 3).await), published);
+    assert_eq!(read(&take(&mut *subscription, 5).await), published);
 }
 
 async fn partitions_do_not_mix(world: QueueWorld) {

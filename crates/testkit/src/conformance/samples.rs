@@ -1,7 +1,7 @@
 //! Things to try the ports with.
 
 use bytes::Bytes;
-use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
+use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message, Purpose};
 use spectrum_webhook_core::ids::{
     Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId,
 };
@@ -36,6 +36,7 @@ pub(super) fn message(body: &[u8]) -> Message {
         accepted_at: NOW,
         registry: RegistryVersion(4),
         traceparent: None,
+        purpose: Purpose::Event,
         body: Bytes::copy_from_slice(body),
     }
 }

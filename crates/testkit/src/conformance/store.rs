@@ -1,8 +1,8 @@
 //! The store: what rests stays, once and whole, and an old owner writes nothing. Moves between its tables are in
 //! `store_moves`.
 
-use spectrum_webhook_core::attempt::{AttemptRecord, Ended, Failure};
-use spectrum_webhook_core::delivery::{DeadReason, Fault, LastAttempt, Message};
+use spectrum_webhook_core::attempt::{AttemptRecord, Ended, Failure, Next};
+use spectrum_webhook_core::delivery::{DeadReason, Directed, Fault, LastAttempt, Message, Purpose};
 use spectrum_webhook_core::ids::{Epoch, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use spectrum_webhook_core::ports::{
     Change, Committed, LaneMode, LaneRecord, Lease, NewWebhook, PortError, Project, Pruning, RestingLane, Unreadable,
@@ -190,8 +190,18 @@ async fn a_held_delivery_is_read_back_just_as_it_was(world: StoreWorld) {
     let mut delivery = held((1 << 53) - 1, &message);
     (delivery.attempts, delivery.sent) = (4, true);
     let every_byte: Vec<u8> = (0..=255).cycle().take(200_000).collect();
-    let plain = [held(1, &scene.message(b"")), held(2, &scene.message(&every_byte)), delivery];
     let webhook = scene.webhooks[0];
+    let directed = |event| Purpose::Directed(Directed { webhook, event });
+    let test = scene.message(b"a test");
+    let test = Message { purpose: directed(test.id), ..test };
+    let resend = Message { purpose: directed(test.id), ..scene.message(b"a resend") };
+    let plain = [
+        held(1, &scene.message(b"")),
+        held(2, &scene.message(&every_byte)),
+        held(3, &test),
+        held(4, &resend),
+        delivery,
+    ];
     let holds: Vec<Change> =
         plain.iter().map(|delivery| Change::Hold { webhook, delivery: Box::new(delivery.clone()) }).collect();
     scene.commit(&holds).await;
@@ -357,6 +367,8 @@ async fn old_attempts_are_pruned_in_steps(world: StoreWorld) {
         },
         address: "203.0.113.7:443".parse().ok(),
         snippet: "a \u{1F600} snippet".to_owned(),
+        resend: None,
+        next: Next::Retry(NOW),
     };
     let attempts: Vec<AttemptRecord> = (1..=10).map(attempt).collect();
     scene.world.store.record(&attempts).await.expect("record");

@@ -1,7 +1,9 @@
 //! Moves between backlog, set aside and dead letters: each happens once, however often it is asked for.
 
+use std::sync::Arc;
+
 use spectrum_webhook_core::attempt::Failure;
-use spectrum_webhook_core::delivery::{DeadReason, Fault, LastAttempt, Message};
+use spectrum_webhook_core::delivery::{Command, DeadReason, Fault, LastAttempt, Message, Purpose, Steering};
 use spectrum_webhook_core::ports::{Change, LaneMode, LaneRecord};
 use spectrum_webhook_core::time::Millis;
 
@@ -20,6 +22,9 @@ pub(super) async fn checks(fixture: &dyn Fixture<StoreWorld>) {
         a_whole_commit_can_be_repeated,
         dropping_goes_in_steps_and_leaves_dead_letters,
         expiring_buries_the_old_ones_in_steps,
+        a_skip_makes_one_dead_letter_and_can_be_repeated,
+        a_steered_drop_goes_in_steps_and_what_it_dropped_stays_settled,
+        a_resumption_is_known_to_be_done,
     );
 }
 
@@ -186,4 +191,54 @@ async fn expiring_buries_the_old_ones_in_steps(world: StoreWorld) {
     assert_eq!((done.buried, done.more), (0, false));
     assert_eq!(scene.backlog(webhook).await, [5, 6]);
     assert_eq!(counts(&scene).await, (2, 0, 4));
+}
+
+fn steer(scene: &Scene, command: Command) -> (Message, Change) {
+    let steering = Steering { webhook: scene.webhooks[0], command, reason: "a reason".to_owned() };
+    let message = Message { purpose: Purpose::Steering(steering), ..scene.message(b"") };
+    (message.clone(), Change::Steer { message: Arc::new(message), at: NOW, limit: 2 })
+}
+
+async fn a_skip_makes_one_dead_letter_and_can_be_repeated(world: StoreWorld) {
+    let scene = Scene::new(world, 1).await;
+    let held = scene.hold(&[1, 2, 3]).await;
+    let (order, skip) = steer(&scene, Command::Skip(held[1].id));
+    assert!(!scene.has_row(&order).await, "it is not done");
+    for buried in [1, 0] {
+        assert_eq!(scene.commit(std::slice::from_ref(&skip)).await.buried, buried);
+        assert_eq!(scene.backlog(scene.webhooks[0]).await, [1, 3]);
+        assert_eq!(counts(&scene).await, (2, 0, 1));
+    }
+    assert!(scene.has_row(&order).await, "it is known to be done");
+    assert!(scene.has_row(&held[1]).await);
+}
+
+async fn a_steered_drop_goes_in_steps_and_what_it_dropped_stays_settled(world: StoreWorld) {
+    let scene = Scene::new(world, 1).await;
+    let messages: Vec<Message> =
+        (1..=5).map(|n| Message { accepted_at: Millis(NOW.0 + n), ..scene.message(b"{}") }).collect();
+    let webhook = scene.webhooks[0];
+    let holds: Vec<Change> =
+        messages.iter().zip(1..).map(|(message, sequence)| hold(webhook, sequence, message)).collect();
+    scene.commit(&holds).await;
+    let (order, drop) = steer(&scene, Command::Drop(Millis(NOW.0 + 3)));
+    let first = scene.commit(std::slice::from_ref(&drop)).await;
+    assert_eq!((first.dropped, first.more), (2, true));
+    assert!(!scene.has_row(&order).await, "there is more to do");
+    let second = scene.commit(std::slice::from_ref(&drop)).await;
+    assert_eq!((second.dropped, second.more), (1, false));
+    assert!(scene.has_row(&order).await);
+    assert_eq!(scene.backlog(webhook).await, [4, 5], "accepted later");
+    assert_eq!(counts(&scene).await, (2, 0, 0), "no dead letter is open");
+    for message in &messages {
+        assert!(scene.has_row(message).await, "a copy that comes again is settled");
+    }
+}
+
+async fn a_resumption_is_known_to_be_done(world: StoreWorld) {
+    let scene = Scene::new(world, 1).await;
+    let (order, resume) = steer(&scene, Command::Resume);
+    let done = scene.commit(std::slice::from_ref(&resume)).await;
+    assert_eq!((done.buried, done.dropped, done.more), (0, 0, false));
+    assert!(scene.has_row(&order).await);
 }

@@ -167,14 +167,20 @@ impl Load {
     /// Ends the load, waits until all arrived, in order, signed and to the byte; returns the duplicates.
     pub(crate) async fn all_arrive(self, stage: &Stage, fault: &str) -> usize {
         self.stop.store(true, Ordering::Relaxed);
-        let (mut events, mut duplicates) = (0, 0);
+        let (mut events, mut duplicates, mut longest) = (0, 0, Duration::ZERO);
         for (accepted, hooks) in self.posters.join_all().await {
             events += accepted.len();
             for hook in &hooks {
-                duplicates += all_arrive(&stage.receiver, hook, &accepted).await.duplicates;
+                let report = all_arrive(&stage.receiver, hook, &accepted).await;
+                duplicates += report.duplicates;
+                longest = longest.max(report.latency(1.0));
             }
         }
-        println!("{fault}: {events} events accepted, {duplicates} duplicates among {} deliveries", events * 2);
+        println!(
+            "{fault}: {events} events accepted, {duplicates} duplicates among {} deliveries; from post to arrival an \
+             event took {longest:.1?} at the longest",
+            events * 2
+        );
         duplicates
     }
 }

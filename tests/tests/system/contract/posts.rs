@@ -119,7 +119,7 @@ async fn a_batch_has_one_result_a_line_in_order_and_one_that_fails_stops_none_be
 }
 
 #[tokio::test]
-async fn an_operator_posts_for_any_project_and_does_nothing_else() {
+async fn an_operator_posts_for_any_project_and_looks_after_its_webhooks() {
     let token = "operator-token-0123456789-abcdefghij";
     let server = Server::start(Settings::quick().set("SPECTRUM_OPERATOR_TOKEN", token)).await;
     let client = server.client();
@@ -136,7 +136,10 @@ async fn an_operator_posts_for_any_project_and_does_nothing_else() {
     let unknown = "/projects/01890000-0000-7000-8000-000000000000/events";
     assert_eq!(call(Method::POST, unknown, token, text("operated", 1)).await.status, 404);
     let webhooks = format!("/projects/{}/webhooks/", project.id);
-    assert_eq!(call(Method::GET, &webhooks, token, Bytes::new()).await.status, 401);
+    assert_eq!(call(Method::GET, &webhooks, &token.replace('0', "1"), Bytes::new()).await.status, 401);
+    assert_eq!(call(Method::GET, &webhooks, token, Bytes::new()).await.data()[0]["webhookUrl"], receiver.url("/"));
+    let unknown = "/projects/01890000-0000-7000-8000-000000000000/webhooks/";
+    assert_eq!(call(Method::GET, unknown, token, Bytes::new()).await.status, 404);
     taken(&receiver, "/", 1).await;
     for line in server.log().lines() {
         assert!(!line.contains(token) && !line.contains(&project.secret), "a secret is in the log: {line}");

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::model_store::ModelStore;
 use crate::attempt::{Ended, Failure};
 use crate::chance::Chance;
-use crate::delivery::{HeldDelivery, Message};
+use crate::delivery::{HeldDelivery, Message, Purpose};
 use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane::{
     Action, Arrival, AttemptId, Attempted, Class, Fate, Health, Input, Lane, LaneSettings, Status, Ticket,
@@ -43,6 +43,7 @@ pub(super) fn message(number: u64, accepted_at: Millis) -> Message {
         accepted_at,
         registry: RegistryVersion(1),
         traceparent: None,
+        purpose: Purpose::Event,
         body: Bytes::from(format!("body {number}")),
     }
 }

@@ -10,7 +10,7 @@ use super::bench::{PROJECT, START, WEBHOOK, message};
 use super::model_store::ModelStore;
 use crate::attempt::{Ended, Failure};
 use crate::chance::Seeded;
-use crate::delivery::HeldDelivery;
+use crate::delivery::{Command, HeldDelivery, Message, Purpose, Steering};
 use crate::ids::{EventId, Sequence};
 use crate::lane::{Action, Arrival, AttemptId, Attempted, Fate, Health, Input, Lane, LaneSettings, Status, Ticket};
 use crate::ports::{Change, Committed};
@@ -38,10 +38,20 @@ enum Happening {
     Crash,
     /// Somebody changes the webhook.
     Change(Status),
+    /// A person wants something of the lane.
+    Steer(Wish),
     /// Memory is scarce.
     Relieve,
     /// Replies that nobody waits for.
     Stale,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Resume,
+    /// The one so many places behind the oldest that is not settled.
+    Skip(u8),
+    Drop,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +104,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Crash),
         1 => Just(Happening::Change(Status::Enabled)),
         1 => Just(Happening::Change(Status::Disabled)),
+        1 => Just(Happening::Steer(Wish::Resume)),
+        1 => (0..6_u8).prop_map(|behind| Happening::Steer(Wish::Skip(behind))),
+        1 => Just(Happening::Steer(Wish::Drop)),
         1 => Just(Happening::Relieve),
         1 => Just(Happening::Stale),
     ]
@@ -137,13 +150,15 @@ struct World {
     fetch: Option<(Ticket, u32)>,
     rows: Option<(Ticket, Vec<HeldDelivery>, bool)>,
     /// The queue: events that are not settled, in order.
-    queue: BTreeMap<u64, Arc<crate::delivery::Message>>,
+    queue: BTreeMap<u64, Arc<Message>>,
     sequence: i64,
     events: u64,
     /// The latest event that was sent.
     newest_sent: u64,
     sent: BTreeSet<u64>,
     delivered: BTreeSet<u64>,
+    /// Those of the numbers that are a person's orders, not events.
+    orders: BTreeSet<u64>,
     /// Deliveries dropped with the webhook, by number or by rule.
     dropped: u64,
     /// Since the last crash.
@@ -171,6 +186,7 @@ impl World {
             newest_sent: 0,
             sent: BTreeSet::new(),
             delivered: BTreeSet::new(),
+            orders: BTreeSet::new(),
             dropped: 0,
             fanned_out: 0,
             ended: 0,
@@ -212,7 +228,10 @@ impl World {
             }
             Action::Settle { event } => {
                 let event = number(event);
-                let settled = self.store.has(event_id(event)) || self.delivered.contains(&event) || self.deleted;
+                let settled = self.store.has(event_id(event))
+                    || self.store.steered.contains(&event_id(event))
+                    || self.delivered.contains(&event)
+                    || self.deleted;
                 assert!(settled, "{event} is settled before it is delivered or its row committed");
                 self.queue.remove(&event);
             }
@@ -266,6 +285,7 @@ impl World {
             Happening::Pass(millis) => self.pass(u64::from(*millis)),
             Happening::Crash => self.crash(),
             Happening::Change(status) => self.change(*status),
+            Happening::Steer(wish) => self.wish(*wish),
             Happening::Relieve => self.step(Input::Relieve),
             Happening::Stale => {
                 self.step(Input::Written { ticket: Ticket(u64::MAX), buried: 1, dropped: 1, more: true });
@@ -275,7 +295,28 @@ impl World {
         }
     }
 
-    fn fan_out(&mut self, message: Arc<crate::delivery::Message>) {
+    fn wish(&mut self, wish: Wish) {
+        let waiting = (1..=self.events).filter(|event| !self.delivered.contains(event) && !self.orders.contains(event));
+        let command = match wish {
+            Wish::Resume => Command::Resume,
+            Wish::Drop => Command::Drop(self.now.wall),
+            Wish::Skip(behind) => {
+                let Some(event) = waiting.skip(usize::from(behind)).next() else { return };
+                Command::Skip(event_id(event))
+            }
+        };
+        self.events += 1;
+        self.orders.insert(self.events);
+        let purpose = Purpose::Steering(Steering { webhook: WEBHOOK, command, reason: "a test".to_owned() });
+        let order = Arc::new(Message { purpose, ..message(self.events, self.now.wall) });
+        self.queue.insert(self.events, Arc::clone(&order));
+        self.fan_out(order);
+    }
+
+    fn fan_out(&mut self, message: Arc<Message>) {
+        if self.orders.contains(&number(message.id)) {
+            return self.step(Input::Steer(message));
+        }
         self.sequence += 1;
         self.fanned_out += 1;
         let sequence = Sequence(self.sequence);
@@ -334,7 +375,7 @@ impl World {
         let redelivered: Vec<u64> = self.queue.keys().copied().collect();
         for event in redelivered {
             let Some(message) = self.queue.get(&event).cloned() else { continue };
-            if self.store.has(message.id) {
+            if self.store.has(message.id) || self.store.steered.contains(&message.id) {
                 self.queue.remove(&event);
             } else {
                 self.fan_out(message);
@@ -422,8 +463,10 @@ proptest! {
         prop_assert_eq!(world.lane.health(), Health::Flowing);
         prop_assert_eq!(world.store.record, None);
         for event in 1..=world.events {
-            let dead = world.store.dead.contains_key(&event_id(event));
-            prop_assert!(dead || world.delivered.contains(&event), "{} is lost", event);
+            let id = event_id(event);
+            let order = world.orders.contains(&event);
+            let dead = world.store.dead.contains_key(&id);
+            prop_assert!(order || dead || world.delivered.contains(&event), "{} is lost", event);
         }
     }
 
@@ -439,7 +482,8 @@ proptest! {
         }
         world.deleted = true;
         world.step(Input::Webhook(Status::Deleted));
-        for happening in later.iter().filter(|happening| !matches!(happening, Happening::Deliver(_))) {
+        let comes = |happening: &Happening| matches!(happening, Happening::Deliver(_) | Happening::Steer(_));
+        for happening in later.iter().filter(|happening| !comes(happening)) {
             world.happens(happening);
         }
         for _ in 0..1_000 {

@@ -1,8 +1,8 @@
 //! A store in memory with the meaning that the port's documentation gives to each change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::delivery::{DeadReason, HeldDelivery};
+use crate::delivery::{Command, DeadReason, HeldDelivery, Message, Purpose, Steering};
 use crate::ids::{EventId, ProjectId, Sequence, WebhookId};
 use crate::ports::{Change, Committed, LaneRecord, RestingLane};
 use crate::webhook::DisabledReason;
@@ -15,6 +15,8 @@ pub(super) struct ModelStore {
     pub(super) record: Option<LaneRecord>,
     pub(super) disabled: Option<DisabledReason>,
     pub(super) highest: Sequence,
+    /// What people wanted and was done to the end.
+    pub(super) steered: BTreeSet<EventId>,
 }
 
 impl ModelStore {
@@ -90,6 +92,33 @@ impl ModelStore {
                 }
                 committed.more = true;
             }
+            Change::Steer { message, limit, .. } => self.steer(message, *limit, committed),
+        }
+    }
+
+    fn steer(&mut self, message: &Message, limit: u32, committed: &mut Committed) {
+        let Purpose::Steering(Steering { command, .. }) = &message.purpose else { panic!("an order") };
+        match command {
+            Command::Resume => {}
+            Command::Skip(event) => {
+                if let Some(row) = take(&mut self.backlog, *event) {
+                    self.dead.insert(*event, (DeadReason::Skipped, row.attempts));
+                    committed.buried += 1;
+                }
+            }
+            Command::Drop(until) => {
+                for _ in 0..limit {
+                    let old = self.backlog.values().find(|row| row.message.accepted_at <= *until);
+                    let Some(event) = old.map(|row| row.message.id) else { break };
+                    take(&mut self.backlog, event);
+                    self.dead.insert(event, (DeadReason::Dropped, 0));
+                    committed.dropped += 1;
+                }
+                committed.more = committed.dropped >= u64::from(limit);
+            }
+        }
+        if !committed.more {
+            self.steered.insert(message.id);
         }
     }
 
