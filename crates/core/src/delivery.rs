@@ -72,7 +72,7 @@ pub enum Purpose {
     Directed(Directed),
     /// What a person wants of one webhook's lane. It takes its turn in the queue, for nobody but the lane's owner
     /// changes the lane's rows.
-    Steering(Steering),
+    Steering(Box<Steering>),
 }
 
 /// An event for one webhook alone.

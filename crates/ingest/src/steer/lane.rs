@@ -92,7 +92,7 @@ impl Shared {
             done_at: None,
             deliveries: 0,
         };
-        let purpose = Purpose::Steering(Steering { webhook, command, reason });
+        let purpose = Purpose::Steering(Box::new(Steering { webhook, command, reason }));
         let event_type = EVENT_TYPE.to_owned();
         let extra = Extra { id, event_type, purpose, traceparent: None, body: Bytes::new(), again: false };
         self.publish_extra(project, extra).await?;
