@@ -13,6 +13,7 @@
 //! | `batch`, `lines` | many events, one a line |
 //! | `manage` | projects and webhooks: fields, URLs, changes, answers |
 //! | `steer` | what people do about deliveries: dead letters, lanes, test events |
+//! | `replay` | many events once more to one webhook, as a job |
 //! | `page` | lists that come in pages: what a query may say |
 //! | [`problem`] | every error, as status and body |
 //! | [`metrics`] | what is counted |
@@ -30,12 +31,14 @@ mod manage;
 pub mod metrics;
 mod page;
 pub mod problem;
+mod replay;
 pub mod router;
 pub mod settings;
 pub mod state;
 mod steer;
 
 pub use metrics::Metrics;
+pub use replay::Runner;
 pub use router::router;
 pub use settings::{OperatorToken, Settings};
 pub use state::{Clock, Ingest, Ports};

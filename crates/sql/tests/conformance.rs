@@ -60,7 +60,8 @@ impl Fixture<StoreWorld> for Sqlite {
             store: store.clone(),
             directory: store.clone(),
             dead_letters: store.clone(),
-            steerings: store,
+            steerings: store.clone(),
+            replays: store,
             keep,
         }
     }
@@ -99,6 +100,11 @@ async fn the_directory_conforms_on_sqlite() {
 #[tokio::test]
 async fn dead_letters_conform_on_sqlite() {
     conformance::dead_letters(&Sqlite).await;
+}
+
+#[tokio::test]
+async fn replays_conform_on_sqlite() {
+    conformance::replays(&Sqlite).await;
 }
 
 /// The parts share one writer: on many threads they must hold as well.

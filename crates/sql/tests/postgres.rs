@@ -27,7 +27,8 @@ impl Fixture<StoreWorld> for Postgres {
             store: store.clone(),
             directory: store.clone(),
             dead_letters: store.clone(),
-            steerings: store,
+            steerings: store.clone(),
+            replays: store,
             keep,
         }
     }
@@ -46,4 +47,9 @@ async fn the_directory_conforms_on_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_conform_on_postgresql() {
     conformance::dead_letters(&Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_conform_on_postgresql() {
+    conformance::replays(&Postgres).await;
 }

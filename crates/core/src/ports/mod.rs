@@ -6,7 +6,7 @@
 //! | [`SequenceLock`] | a lock on a file | Redis |
 //! | [`Admission`] | memory and the SQLite file | Redis |
 //! | [`Announcements`] | memory and the SQLite file | Redis |
-//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`] | the SQLite file | PostgreSQL |
+//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Replays`] | the SQLite file | PostgreSQL |
 //!
 //! Every backend passes the conformance suite of its port (`testkit::conformance`).
 
@@ -16,6 +16,7 @@ mod dead_letters;
 mod directory;
 mod queue;
 mod reach;
+mod replays;
 mod sequence_lock;
 mod steerings;
 mod store;
@@ -26,6 +27,7 @@ pub use dead_letters::{DeadLetter, DeadLetters, LetterQuery, Resending};
 pub use directory::{Directory, DirectoryError, NewWebhook, Project, WebhookPatch};
 pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
 pub use reach::Reach;
+pub use replays::{Replay, ReplayItem, ReplayState, ReplayStep, Replays, Selection, What};
 pub use sequence_lock::{Lease, Mark, SequenceLock};
 pub use steerings::{Steered, Steerings};
 pub use store::{Backlog, Change, Committed, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals};

@@ -8,6 +8,7 @@
 //! | `announcements` | `Announcements` |
 //! | `store` | `Store` |
 //! | `dead_letters` | `DeadLetters` and `Steerings`: what people do about what the store holds |
+//! | `replays` | `Replays` |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
 //!
 //! A suite panics at the first check that fails; the last check logged (at `info`) is that one.
@@ -19,6 +20,7 @@ mod announcements;
 mod dead_letters;
 mod directory;
 mod queue;
+mod replays;
 mod samples;
 mod sequence_lock;
 mod store;
@@ -32,7 +34,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Queue, SequenceLock, Steerings, Store,
+    Admission, Announcements, DeadLetters, Directory, Queue, Replays, SequenceLock, Steerings, Store,
 };
 
 pub use admission::admission;
@@ -40,6 +42,7 @@ pub use announcements::announcements;
 pub use dead_letters::dead_letters;
 pub use directory::directory;
 pub use queue::queue;
+pub use replays::replays;
 pub use sequence_lock::sequence_lock;
 pub use store::store;
 
@@ -101,6 +104,8 @@ pub struct StoreWorld {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// What people wanted of lanes.
     pub steerings: Arc<dyn Steerings>,
+    /// Replays of it.
+    pub replays: Arc<dyn Replays>,
     /// Whatever has to live as long.
     pub keep: Keep,
 }
