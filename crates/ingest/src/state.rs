@@ -4,7 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use spectrum_webhook_core::ids::{PartitionId, ProjectId};
-use spectrum_webhook_core::ports::{Admission, Announcements, DeadLetters, Directory, Queue, Replays, Steerings};
+use spectrum_webhook_core::ports::{
+    Admission, Announcements, DeadLetters, Directory, Notices, Queue, Replays, Steerings,
+};
 use spectrum_webhook_core::time::Millis;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -34,6 +36,8 @@ pub struct Ports {
     pub steerings: Arc<dyn Steerings>,
     /// Jobs that send many events again.
     pub replays: Arc<dyn Replays>,
+    /// What a platform wants to hear of.
+    pub notices: Arc<dyn Notices>,
 }
 
 /// The state of the HTTP door; clones share it.

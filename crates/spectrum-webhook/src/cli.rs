@@ -83,6 +83,18 @@ pub(crate) enum Project {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Name the project whose webhooks are told of outages, disabled webhooks and dead letters.
+    Operations {
+        /// The project.
+        #[arg(required_unless_present = "off")]
+        project: Option<uuid::Uuid>,
+        /// Tell nobody any more.
+        #[arg(long, conflicts_with = "project")]
+        off: bool,
+        /// The settings.
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Delete a project and its webhooks.
     Delete {
         /// The project.

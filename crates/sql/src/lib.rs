@@ -6,7 +6,7 @@
 //! | [`Database`] (`database`) | the file: opening, the grouped writer, the readers; or PostgreSQL: connecting, the pool; migrations |
 //! | [`MasterKey`] (`secrets`) | the key, and the cipher that signing secrets rest under |
 //! | [`FolderLock`] (`folder_lock`) | one process for each data folder |
-//! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `replays`) | the ports `Store`, `Directory`, `DeadLetters`, `Steerings` and `Replays` |
+//! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `replays`, `notices`) | the ports `Store`, `Directory`, `DeadLetters`, `Steerings`, `Replays` and `Notices` |
 //! | [`Embedded`] (`embedded`) | the other ports, over memory and the same file |
 //! | `sql`, `error` | statements and their values; what a failure means |
 //!
@@ -19,6 +19,7 @@ mod directory;
 mod embedded;
 mod error;
 mod folder_lock;
+mod notices;
 mod replays;
 mod secrets;
 mod sql;

@@ -61,7 +61,8 @@ impl Fixture<StoreWorld> for Sqlite {
             directory: store.clone(),
             dead_letters: store.clone(),
             steerings: store.clone(),
-            replays: store,
+            replays: store.clone(),
+            notices: store,
             keep,
         }
     }
@@ -105,6 +106,11 @@ async fn dead_letters_conform_on_sqlite() {
 #[tokio::test]
 async fn replays_conform_on_sqlite() {
     conformance::replays(&Sqlite).await;
+}
+
+#[tokio::test]
+async fn notices_conform_on_sqlite() {
+    conformance::notices(&Sqlite).await;
 }
 
 /// The parts share one writer: on many threads they must hold as well.

@@ -28,7 +28,8 @@ impl Fixture<StoreWorld> for Postgres {
             directory: store.clone(),
             dead_letters: store.clone(),
             steerings: store.clone(),
-            replays: store,
+            replays: store.clone(),
+            notices: store,
             keep,
         }
     }
@@ -52,4 +53,9 @@ async fn dead_letters_conform_on_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replays_conform_on_postgresql() {
     conformance::replays(&Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_conform_on_postgresql() {
+    conformance::notices(&Postgres).await;
 }

@@ -8,7 +8,7 @@
 //! | `announcements` | `Announcements` |
 //! | `store` | `Store` |
 //! | `dead_letters` | `DeadLetters` and `Steerings`: what people do about what the store holds |
-//! | `replays` | `Replays` |
+//! | `replays`, `notices` | `Replays`, `Notices` |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
 //!
 //! A suite panics at the first check that fails; the last check logged (at `info`) is that one.
@@ -19,6 +19,7 @@ mod admission;
 mod announcements;
 mod dead_letters;
 mod directory;
+mod notices;
 mod queue;
 mod replays;
 mod samples;
@@ -34,13 +35,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Queue, Replays, SequenceLock, Steerings, Store,
+    Admission, Announcements, DeadLetters, Directory, Notices, Queue, Replays, SequenceLock, Steerings, Store,
 };
 
 pub use admission::admission;
 pub use announcements::announcements;
 pub use dead_letters::dead_letters;
 pub use directory::directory;
+pub use notices::notices;
 pub use queue::queue;
 pub use replays::replays;
 pub use sequence_lock::sequence_lock;
@@ -106,6 +108,8 @@ pub struct StoreWorld {
     pub steerings: Arc<dyn Steerings>,
     /// Replays of it.
     pub replays: Arc<dyn Replays>,
+    /// Notices of it.
+    pub notices: Arc<dyn Notices>,
     /// Whatever has to live as long.
     pub keep: Keep,
 }
