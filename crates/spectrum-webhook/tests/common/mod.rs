@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(crate) fn binary() -> Command {
             command.env_remove(name);
         }
     }
+    // Nor any profile.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command.kill_on_drop(true).stdin(Stdio::null());
     command
 }
@@ -68,8 +71,14 @@ pub(crate) struct Server {
 impl Server {
     /// On free ports, with holes for this machine.
     pub(crate) async fn start(data: &Path) -> Self {
+        Self::start_with(data, &[]).await
+    }
+
+    /// The same, with more settings.
+    pub(crate) async fn start_with(data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut child = binary()
             .arg("serve")
+            .envs(settings.iter().copied())
             .env("SPECTRUM_DATA_DIR", data)
             .env("SPECTRUM_API_LISTEN", "127.0.0.1:0")
             .env("SPECTRUM_OPS_LISTEN", "127.0.0.1:0")
@@ -112,4 +121,19 @@ pub(crate) fn client() -> reqwest::Client {
     // A second call finds it installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client")
+}
+
+/// A profile file with that mode in a configuration folder.
+pub(crate) fn write_profiles(folder: &Path, text: &str, mode: u32) {
+    let below = folder.join("spectrum-webhook");
+    std::fs::create_dir_all(&below).expect("a folder");
+    let file = below.join("profiles.toml");
+    std::fs::write(&file, text).expect("a file");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+/// What a command printed for scripts.
+pub(crate) fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", complaint(output));
+    serde_json::from_slice(&output.stdout).expect("one JSON value")
 }
