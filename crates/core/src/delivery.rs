@@ -141,6 +141,21 @@ pub enum Fault {
     Platform,
 }
 
+impl Fault {
+    /// The stable word for it, in the store and in the API.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::Platform => "platform",
+        }
+    }
+
+    /// The fault of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Receiver, Self::Platform].into_iter().find(|fault| fault.code() == code)
+    }
+}
+
 /// Why a delivery was given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -159,6 +174,13 @@ pub enum DeadReason {
 }
 
 impl DeadReason {
+    /// The reason of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Fatal, Self::Poison, Self::Expired, Self::Skipped, Self::Dropped]
+            .into_iter()
+            .find(|reason| reason.code() == code)
+    }
+
     /// The stable word for it, in the store and in the API.
     pub fn code(self) -> &'static str {
         match self {
@@ -184,6 +206,11 @@ pub enum Closing {
 }
 
 impl Closing {
+    /// The closing of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Resent, Self::Discarded, Self::Dropped].into_iter().find(|closing| closing.code() == code)
+    }
+
     /// The stable word for it, in the store and in the API.
     pub fn code(self) -> &'static str {
         match self {

@@ -22,7 +22,14 @@ impl Fixture<StoreWorld> for Postgres {
     async fn fresh(&self) -> StoreWorld {
         let database = open(shared().postgres().await.database().await).await;
         let store = Arc::new(SqlStore::new(database.clone()));
-        StoreWorld { store: store.clone(), directory: store, keep: Box::new(database) }
+        let keep = Box::new(database);
+        StoreWorld {
+            store: store.clone(),
+            directory: store.clone(),
+            dead_letters: store.clone(),
+            steerings: store,
+            keep,
+        }
     }
 }
 
@@ -34,4 +41,9 @@ async fn the_store_conforms_on_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_directory_conforms_on_postgresql() {
     conformance::directory(&Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_conform_on_postgresql() {
+    conformance::dead_letters(&Postgres).await;
 }

@@ -30,6 +30,7 @@ use crate::database::Database;
 use crate::error::Fault;
 use crate::sql::{Conn, run};
 
+pub(crate) use read::{MESSAGE_COLUMNS, message};
 pub(crate) use registry::{WEBHOOK_COLUMNS, webhook_of};
 
 const PORT: &str = "store";

@@ -7,6 +7,7 @@
 //! | `admission` | `Admission` |
 //! | `announcements` | `Announcements` |
 //! | `store` | `Store` |
+//! | `dead_letters` | `DeadLetters` and `Steerings`: what people do about what the store holds |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
 //!
 //! A suite panics at the first check that fails; the last check logged (at `info`) is that one.
@@ -15,6 +16,7 @@
 
 mod admission;
 mod announcements;
+mod dead_letters;
 mod directory;
 mod queue;
 mod samples;
@@ -29,10 +31,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use spectrum_webhook_core::ports::{Admission, Announcements, Directory, Queue, SequenceLock, Store};
+use spectrum_webhook_core::ports::{
+    Admission, Announcements, DeadLetters, Directory, Queue, SequenceLock, Steerings, Store,
+};
 
 pub use admission::admission;
 pub use announcements::announcements;
+pub use dead_letters::dead_letters;
 pub use directory::directory;
 pub use queue::queue;
 pub use sequence_lock::sequence_lock;
@@ -86,12 +91,16 @@ pub struct AnnouncementsWorld {
     pub keep: Keep,
 }
 
-/// What the suites of store and directory need.
+/// What the suites of store, directory and dead letters need.
 pub struct StoreWorld {
     /// The store.
     pub store: Arc<dyn Store>,
     /// The directory over the same data.
     pub directory: Arc<dyn Directory>,
+    /// Dead letters among it.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// What people wanted of lanes.
+    pub steerings: Arc<dyn Steerings>,
     /// Whatever has to live as long.
     pub keep: Keep,
 }

@@ -193,7 +193,7 @@ async fn expiring_buries_the_old_ones_in_steps(world: StoreWorld) {
     assert_eq!(counts(&scene).await, (2, 0, 4));
 }
 
-fn steer(scene: &Scene, command: Command) -> (Message, Change) {
+pub(super) fn steer(scene: &Scene, command: Command) -> (Message, Change) {
     let steering = Steering { webhook: scene.webhooks[0], command, reason: "a reason".to_owned() };
     let message = Message { purpose: Purpose::Steering(steering), ..scene.message(b"") };
     (message.clone(), Change::Steer { message: Arc::new(message), at: NOW, limit: 2 })
