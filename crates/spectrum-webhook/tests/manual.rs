@@ -5,7 +5,9 @@ mod common;
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{Server, binary, complaint, create_project, json, printed, run, write_profiles};
+use axum::http::StatusCode;
+use common::{PATIENCE, Server, binary, complaint, create_project, json, printed, run, write_profiles};
+use spectrum_webhook_receiver::{Always, Receiver, Reply};
 use tokio::process::Command;
 
 /// The blocks of one language.
@@ -24,6 +26,9 @@ async fn every_example_of_the_manual_works() {
     let server = Server::start(&data).await;
     let (project, secret) = create_project(&data).await;
 
+    // A receiver that refuses the first event, and takes the others.
+    let receiver = Receiver::on_loopback(Always(Reply::status(StatusCode::BAD_REQUEST))).expect("a receiver");
+
     // The profile file of the manual, with this server in it.
     let profiles = blocks(&text, "toml").concat();
     let mut mine = profiles.clone();
@@ -35,8 +40,24 @@ async fn every_example_of_the_manual_works() {
     }
     write_profiles(folder.path(), &mine, 0o600);
     let mut add = binary();
-    add.args(["webhook", "add", "http://127.0.0.1:9/", "--json"]).env("XDG_CONFIG_HOME", folder.path());
+    add.args(["webhook", "add", "--json"]).env("XDG_CONFIG_HOME", folder.path());
+    add.arg(receiver.url("/"));
     let webhook = json(&run(&mut add).await)["id"].as_str().expect("an id").to_owned();
+    let mut list = binary();
+    let list = list.args(["dead-letters", "list", "--json"]).env("XDG_CONFIG_HOME", folder.path());
+    let mut post = Command::new("sh");
+    let post =
+        post.args(["-ec", "echo '{\"event\":\"bad\"}' | \"$0\" send"]).arg(env!("CARGO_BIN_EXE_spectrum-webhook"));
+    assert!(run(post.env("XDG_CONFIG_HOME", folder.path())).await.status.success());
+    let died = async {
+        loop {
+            if let Some(id) = json(&run(list).await)[0]["id"].as_str() {
+                return id.to_owned();
+            }
+        }
+    };
+    let letter = tokio::time::timeout(PATIENCE, died).await.expect("a dead letter in time");
+    receiver.behave(Always(Reply::ok()));
 
     let binary = Path::new(env!("CARGO_BIN_EXE_spectrum-webhook"));
     let path =
@@ -53,6 +74,7 @@ async fn every_example_of_the_manual_works() {
             }
         }
         shell.env("PATH", &path).env("XDG_CONFIG_HOME", folder.path()).env("WEBHOOK", &webhook);
+        shell.env("EVENT", &letter).env("LETTER", &letter);
         let output = run(&mut shell).await;
         assert!(output.status.success(), "{example}: {}{}", printed(&output), complaint(&output));
     }

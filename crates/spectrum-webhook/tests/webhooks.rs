@@ -1,48 +1,15 @@
 //! `webhook`, and what all clients of the API share: credentials, profiles, output, exit codes.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 mod common;
 
-use std::process::Output;
-
-use common::{Server, binary, complaint, create_project, json, printed, run, write_profiles};
+use common::{World, binary, complaint, json, on_terminal, printed, run, write_profiles};
 use serde_json::json;
-use tokio::process::Command;
-
-/// A server with a project.
-struct World {
-    server: Server,
-    project: (String, String),
-    _data: tempfile::TempDir,
-}
-
-impl World {
-    async fn start() -> Self {
-        let data = tempfile::tempdir().expect("a folder");
-        let settings = [("SPECTRUM_OPERATOR_TOKEN", TOKEN)];
-        let server = Server::start_with(data.path(), &settings).await;
-        Self { server, project: create_project(data.path()).await, _data: data }
-    }
-
-    /// A client command as someone in the project's environment.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = binary();
-        command.args(arguments).env("SPECTRUM_URL", &self.server.api);
-        command.env("SPECTRUM_PROJECT_ID", &self.project.0).env("SPECTRUM_PROJECT_SECRET", &self.project.1);
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        run(&mut self.command(arguments)).await
-    }
-}
 
 const TOKEN: &str = "an-operators-token-of-32-letters";
 
 #[tokio::test]
 async fn a_webhook_is_registered_changed_and_removed_and_its_secrets_are_shown_once() {
-    let world = World::start().await;
+    let world = World::start(&[]).await;
     let url = "http://127.0.0.1:9/a?b=%7E&c";
     let added = world.run(&["webhook", "add", url, "--event-type", "one", "--event-type", "two", "--json"]).await;
     let webhook = json(&added);
@@ -81,8 +48,28 @@ async fn a_webhook_is_registered_changed_and_removed_and_its_secrets_are_shown_o
 }
 
 #[tokio::test]
+async fn only_a_terminal_gets_colours_and_lines_of_its_width_and_nobody_who_asks_for_none() {
+    let world = World::start(&[]).await;
+    let url = format!("http://127.0.0.1:9/{}", "a".repeat(100));
+    let id = json(&world.run(&["webhook", "add", &url, "--json"]).await)["id"].as_str().expect("an id").to_owned();
+    json(&world.run(&["webhook", "disable", &id, "--json"]).await);
+    let (shown, code) = on_terminal(world.command(&["webhook", "list"]), 130, "").await;
+    let line = shown.lines().find(|line| line.contains(&id)).expect("a line");
+    assert!(code == Some(0) && line.starts_with("\u{1b}[31m") && line.ends_with("a…\u{1b}[0m"), "{shown}");
+    let visible = line.trim_start_matches("\u{1b}[31m").trim_end_matches("\u{1b}[0m").chars().count();
+    assert!((120..=130).contains(&visible), "{visible}: {shown}");
+    let mut plain = world.command(&["webhook", "list"]);
+    plain.env("NO_COLOR", "1");
+    let (shown, _) = on_terminal(plain, 130, "").await;
+    assert!(shown.contains("a…") && !shown.contains('\u{1b}'), "{shown}");
+    // What is no terminal gets everything.
+    let shown = printed(&world.run(&["webhook", "list"]).await);
+    assert!(shown.contains(&url) && !shown.contains('\u{1b}'), "{shown}");
+}
+
+#[tokio::test]
 async fn scripts_can_tell_by_the_exit_code_what_happened() {
-    let world = World::start().await;
+    let world = World::start(&[]).await;
     let id = uuid::Uuid::nil().to_string();
     let code = async |arguments: &[&str]| {
         let output = world.run(arguments).await;
@@ -113,7 +100,7 @@ async fn scripts_can_tell_by_the_exit_code_what_happened() {
 
 #[tokio::test]
 async fn what_an_older_server_does_not_know_does_not_look_as_if_it_were_done() {
-    let world = World::start().await;
+    let world = World::start(&[]).await;
     let added = world.run(&["webhook", "add", "http://127.0.0.1:9/", "--header", "X-Team: hunter2", "--json"]).await;
     let taken: serde_json::Value = serde_json::from_slice(&added.stdout).expect("a webhook");
     if taken.get("headers").is_some() {
@@ -127,7 +114,7 @@ async fn what_an_older_server_does_not_know_does_not_look_as_if_it_were_done() {
 
 #[tokio::test]
 async fn a_profile_names_the_server_and_who_asks_and_a_file_that_others_may_read_is_refused() {
-    let world = World::start().await;
+    let world = World::start(&[("SPECTRUM_OPERATOR_TOKEN", TOKEN)]).await;
     let folder = tempfile::tempdir().expect("a folder");
     let (id, secret) = &world.project;
     let api = &world.server.api;

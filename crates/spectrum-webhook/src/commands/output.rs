@@ -120,8 +120,8 @@ impl Output {
             *width = cells.map(|cell| cell.chars().count()).chain([*width]).max().unwrap_or_default();
         }
         widths.pop();
-        // Each cell has a space on both sides.
-        let used: usize = widths.iter().map(|width| width + 2).sum();
+        // Each cell has a space on both sides, and another one between columns.
+        let used: usize = widths.iter().map(|width| width + 3).sum();
         let last = self.width.map_or(LONGEST, |width| width.saturating_sub(used + 2).max(NARROWEST));
         let mut table = Table::new();
         table.load_style(STYLE).set_header(head);
