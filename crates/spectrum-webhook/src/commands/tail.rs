@@ -141,12 +141,12 @@ impl<'a> Follow<'a> {
         }
         let [started, webhook, kind, event, number] =
             ["startedAt", "webhookId", "eventType", "eventId", "attempt"].map(|name| text(attempt, name));
-        let [took, response] = ["totalMs", "response"].map(|name| text(attempt, name));
-        let (result, next) = (result(attempt), next(attempt));
+        let (result, took, next) = (result(attempt), text(attempt, "totalMs"), next(attempt));
+        let response = if attempt["response"].is_null() { String::new() } else { text(attempt, "response") };
         let line = format!(
             "{started} {webhook} {kind} {event} attempt {number}: {result} in {took} ms, next: {next}  {response}"
         );
-        self.output.cut_line(line.trim_end_matches([' ', '-']), Tint::of(&text(attempt, "outcome")));
+        self.output.cut_line(line.trim_end(), Tint::of(&text(attempt, "outcome")));
     }
 }
 
