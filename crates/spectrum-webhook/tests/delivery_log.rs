@@ -71,6 +71,12 @@ async fn what_is_asked_of_the_log_is_asked_of_the_server() {
     ];
     let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(server.queries(), [Vec::from(pairs)]);
+    let head = async |arguments: &[&str]| {
+        let shown = printed(&run(server.command(&["attempts"]).args(arguments)).await);
+        shown.lines().nth(1).expect("a head").to_owned()
+    };
+    assert!(head(&[]).await.contains("webhook"));
+    assert!(!head(&["--webhook", id]).await.contains("webhook"), "it would say again what was asked for");
     for wrong in [["--from", "yesterday"], ["--outcome", "good"], ["--limit", "0"], ["--webhook", "x"]] {
         let refused = run(server.command(&["attempts"]).args(wrong)).await;
         assert_eq!(refused.status.code(), Some(2), "{wrong:?}");

@@ -5,20 +5,23 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::lists::{Columns, list};
-use super::output::{Row, Tint, text};
+use super::output::{Tint, text};
 use super::with_api;
 use crate::cli::attempts::Attempts;
 
 const COLUMNS: Columns = Columns {
-    head: &["started", "webhook", "event", "type", "attempt", "result", "ms", "next", "response"],
-    row: |attempt| {
-        let [started, webhook, event, kind, number] =
-            ["startedAt", "webhookId", "eventId", "eventType", "attempt"].map(|name| text(attempt, name));
-        let cells = [started, webhook, event, kind, number, result(attempt), text(attempt, "totalMs"), next(attempt)];
-        let mut cells = Vec::from(cells);
-        cells.push(text(attempt, "response"));
-        Row { cells, tint: Tint::of(&text(attempt, "outcome")) }
-    },
+    columns: &[
+        ("started", |attempt| text(attempt, "startedAt")),
+        ("webhook", |attempt| text(attempt, "webhookId")),
+        ("event", |attempt| text(attempt, "eventId")),
+        ("type", |attempt| text(attempt, "eventType")),
+        ("attempt", |attempt| text(attempt, "attempt")),
+        ("result", result),
+        ("ms", |attempt| text(attempt, "totalMs")),
+        ("next", next),
+        ("response", |attempt| text(attempt, "response")),
+    ],
+    tint: |attempt| Tint::of(&text(attempt, "outcome")),
 };
 
 /// The status, or why there is none.

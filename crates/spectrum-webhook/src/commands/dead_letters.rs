@@ -22,12 +22,18 @@ const DISCARDED: [&str; 1] = ["discarded"];
 const LONGEST_WORD: u64 = 64;
 
 const LETTERS: Columns = Columns {
-    head: &["died", "webhook", "id", "type", "state", "reason", "fault", "attempts", "last"],
-    row: |letter| {
-        let names = ["diedAt", "webhookId", "id", "eventType", "state", "reason", "fault", "attempts", "last"];
-        let tint = if letter["state"] == json!("open") { Tint::Bad } else { Tint::Plain };
-        Row { cells: names.map(|name| text(letter, name)).into(), tint }
-    },
+    columns: &[
+        ("died", |letter| text(letter, "diedAt")),
+        ("webhook", |letter| text(letter, "webhookId")),
+        ("id", |letter| text(letter, "id")),
+        ("type", |letter| text(letter, "eventType")),
+        ("state", |letter| text(letter, "state")),
+        ("reason", |letter| text(letter, "reason")),
+        ("fault", |letter| text(letter, "fault")),
+        ("attempts", |letter| text(letter, "attempts")),
+        ("last", |letter| text(letter, "last")),
+    ],
+    tint: |letter| if letter["state"] == json!("open") { Tint::Bad } else { Tint::Plain },
 };
 
 /// Runs one of them.
@@ -48,8 +54,7 @@ pub(super) fn dead_letters(command: DeadLetters) -> anyhow::Result<ExitCode> {
                 confirm(webhook)?;
             }
             with_api(&common, async |api, output| {
-                let which = if all { json!({ "all": true }) } else { json!({ "ids": letters }) };
-                let mut body = which;
+                let mut body = if all { json!({ "all": true }) } else { json!({ "ids": letters }) };
                 body["reason"] = json!(reason);
                 let path = format!("webhooks/{webhook}/dead-letters/discard");
                 output.one(&api.make(Call::post(&path, Some(&body))).await?, &DISCARDED)

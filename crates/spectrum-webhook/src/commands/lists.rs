@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::output::{Output, Row, note};
+use super::output::{Output, Row, Tint, note};
 use super::say;
 use crate::api_client::Api;
 use crate::cli::paging::Paging;
@@ -14,12 +14,26 @@ const PAGE: u64 = 200;
 /// How long a page behind the first one is tried: what is printed already should not end in the middle.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A table of rows of the API.
+/// A column: its head, and what its cell shows of a row.
+type Column = (&'static str, fn(&Value) -> String);
+
+/// The table that a list of the API is shown as.
 pub(super) struct Columns {
-    /// The head.
-    pub(super) head: &'static [&'static str],
-    /// A row as the table has it.
-    pub(super) row: fn(&Value) -> Row,
+    /// The columns; the last one is cut where a terminal is too narrow.
+    pub(super) columns: &'static [Column],
+    /// What a row means.
+    pub(super) tint: fn(&Value) -> Tint,
+}
+
+impl Columns {
+    /// Prints rows, without the columns that would say what was asked for.
+    fn print(&self, output: &Output, rows: &[Value], without: &[&str]) {
+        let columns: Vec<_> = self.columns.iter().filter(|(head, _)| !without.contains(head)).collect();
+        let head: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
+        let row =
+            |value| Row { cells: columns.iter().map(|(_, cell)| cell(value)).collect(), tint: (self.tint)(value) };
+        output.table(&head, &rows.iter().map(row).collect::<Vec<_>>());
+    }
 }
 
 /// Prints a list. No more than a page is in memory; each page of a longer table is a table of its own.
@@ -34,6 +48,9 @@ pub(super) async fn list(
     paging: &Paging,
     columns: &Columns,
 ) -> anyhow::Result<()> {
+    // Who asks for one webhook or one event has narrower tables: a column that says it again tells nothing.
+    let without: Vec<&str> =
+        query.iter().map(|(name, _)| *name).filter(|name| ["webhook", "event"].contains(name)).collect();
     let mut left = if paging.all { u64::MAX } else { paging.limit };
     let mut printed = 0_u64;
     let mut patience = Duration::ZERO;
@@ -54,7 +71,7 @@ pub(super) async fn list(
         } else {
             let values = rows.map(|row| serde_json::from_str(row.get())).collect::<Result<Vec<Value>, _>>()?;
             if printed == 0 || !values.is_empty() {
-                output.table(columns.head, &values.iter().map(columns.row).collect::<Vec<_>>());
+                columns.print(output, &values, &without);
             }
             printed += values.len() as u64;
         }

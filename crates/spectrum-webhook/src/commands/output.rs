@@ -168,9 +168,11 @@ pub(super) fn text(value: &Value, name: &str) -> String {
 }
 
 /// Something that belongs neither into the answer nor into an error.
-#[expect(clippy::print_stderr, reason = "what scripts need not read goes beside the answer")]
+///
+/// Nobody has to read it: a closed stderr is no reason to end.
 pub(super) fn note(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::lists::{Columns, list};
-use super::output::{Output, Row, Tint, note, text};
+use super::output::{Output, Tint, note, text};
 use super::with_api;
 use crate::api_client::Api;
 use crate::api_client::call::Call;
@@ -22,27 +22,36 @@ const FIRST: [&str; 7] = ["id", "webhookUrl", "status", "disabledReason", "disab
 const STEERED: [&str; 5] = ["id", "command", "event", "done", "deliveries"];
 
 const WEBHOOKS: Columns = Columns {
-    head: &["id", "status", "events", "created", "URL"],
-    row: |webhook| {
-        let mut status = text(webhook, "status");
-        if !webhook["disabledReason"].is_null() {
-            status = format!("{status} ({})", text(webhook, "disabledReason"));
-        }
-        let events = if webhook["eventTypes"].is_null() { "all".to_owned() } else { text(webhook, "eventTypes") };
-        let tint = if webhook["enabled"] == json!(false) { Tint::Bad } else { Tint::Plain };
-        let cells = vec![text(webhook, "id"), status, events, text(webhook, "createdAt"), text(webhook, "webhookUrl")];
-        Row { cells, tint }
-    },
+    columns: &[
+        ("id", |webhook| text(webhook, "id")),
+        ("status", status),
+        (
+            "types",
+            |webhook| if webhook["eventTypes"].is_null() { "all".to_owned() } else { text(webhook, "eventTypes") },
+        ),
+        ("created", |webhook| text(webhook, "createdAt")),
+        ("URL", |webhook| text(webhook, "webhookUrl")),
+    ],
+    tint: |webhook| if webhook["enabled"] == json!(false) { Tint::Bad } else { Tint::Plain },
 };
 
 const STEERINGS: Columns = Columns {
-    head: &["asked", "command", "event", "done", "deliveries", "reason"],
-    row: |steering| {
-        let cells = ["askedAt", "command", "event", "doneAt", "deliveries", "reason"].map(|name| text(steering, name));
-        let tint = if steering["done"] == json!(true) { Tint::Plain } else { Tint::Waiting };
-        Row { cells: cells.into(), tint }
-    },
+    columns: &[
+        ("asked", |steering| text(steering, "askedAt")),
+        ("command", |steering| text(steering, "command")),
+        ("event", |steering| text(steering, "event")),
+        ("done", |steering| text(steering, "doneAt")),
+        ("deliveries", |steering| text(steering, "deliveries")),
+        ("reason", |steering| text(steering, "reason")),
+    ],
+    tint: |steering| if steering["done"] == json!(true) { Tint::Plain } else { Tint::Waiting },
 };
+
+/// `enabled`, or `disabled` and why.
+fn status(webhook: &Value) -> String {
+    let status = text(webhook, "status");
+    if webhook["disabledReason"].is_null() { status } else { format!("{status} ({})", text(webhook, "disabledReason")) }
+}
 
 /// Runs one of them.
 ///
@@ -91,7 +100,8 @@ pub(super) fn webhook(command: Webhook) -> anyhow::Result<ExitCode> {
             change(&one.common, Method::DELETE, format!("webhooks/{}", one.webhook), None, Shown::Plain)
         }
         Webhook::Rotate { webhook, overlap, common } => {
-            let body = overlap.map(|overlap| object(json!({ "overlapSeconds": overlap.as_secs() })));
+            let body =
+                overlap.map(|overlap| object(json!({ "overlapSeconds": overlap.as_millis().div_ceil(1_000) as u64 })));
             change(&common, Method::POST, format!("webhooks/{webhook}/secret/rotate"), body, Shown::Secrets)
         }
         Webhook::Enable(one) => enable(&one.common, one.webhook, true),
