@@ -55,8 +55,21 @@ async fn the_log_is_read_page_by_page_and_a_page_that_is_refused_for_the_moment_
 async fn what_is_asked_of_the_log_is_asked_of_the_server() {
     let server = LogServer::start().await;
     let id = "018f0000-0000-7000-8000-00000000000a";
-    let asked =
-        ["attempts", "--webhook", id, "--event", id, "--outcome", "failed", "--status", "5xx", "--type", "a b&c"];
+    let asked = [
+        "attempts",
+        "--webhook",
+        id,
+        "--event",
+        id,
+        "--outcome",
+        "failed",
+        "--status",
+        "5xx",
+        "--failure",
+        "tls",
+        "--type",
+        "a b&c",
+    ];
     let times = ["--from", "2026-01-02T03:04:05+01:00", "--to", "2026-01-03T00:00:00Z", "--limit", "7"];
     data(&run(&mut server.command(&[&asked[..], &times, &["--json"]].concat())).await);
     let pairs = [
@@ -64,6 +77,7 @@ async fn what_is_asked_of_the_log_is_asked_of_the_server() {
         ("event", id),
         ("outcome", "failed"),
         ("status", "5xx"),
+        ("failure", "tls"),
         ("type", "a b&c"),
         ("from", "2026-01-02T02:04:05Z"),
         ("to", "2026-01-03T00:00:00Z"),
@@ -93,7 +107,7 @@ async fn an_event_is_explained_with_a_line_for_each_webhook_and_a_sentence() {
         json!({
             "webhookId": id, "webhookUrl": url, "code": code, "sentence": sentence, "since": null, "attempts": 2,
             "lastAttemptAt": "2026-01-02T03:04:05.678Z", "nextAt": null, "ahead": null, "blockedBy": null,
-            "resends": [],
+            "resends": [{ "resendId": id, "code": "delivered", "sentence": format!("Again: {sentence}") }],
         })
     };
     let explained = json!({
@@ -109,6 +123,7 @@ async fn an_event_is_explained_with_a_line_for_each_webhook_and_a_sentence() {
         let row = shown.lines().find(|line| line.contains(code)).expect("a row");
         assert!(row.contains(id) && row.trim_end().ends_with(&format!("https://{url}.example/")), "{shown}");
         assert!(shown.contains(&format!("https://{url}.example/: {sentence}")), "{shown}");
+        assert!(shown.contains(&format!("sent again as {id}: Again: {sentence}")), "{shown}");
     }
     assert_eq!(data(&run(&mut server.command(&["event", "show", id, "--json"])).await), explained);
 }

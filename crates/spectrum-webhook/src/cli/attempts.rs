@@ -23,6 +23,9 @@ pub(crate) struct Attempts {
     /// Those with this status only, or with one of this class, like `503` or `5xx`.
     #[arg(long)]
     pub(crate) status: Option<String>,
+    /// Those without a status for this reason only, like `timeout`.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) failure: Option<String>,
     /// Of events of this type only.
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) event_type: Option<String>,

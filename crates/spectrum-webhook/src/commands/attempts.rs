@@ -46,6 +46,7 @@ pub(super) fn attempts(arguments: &Attempts) -> anyhow::Result<ExitCode> {
             ("event", arguments.event.map(|id| id.to_string())),
             ("outcome", arguments.outcome.map(|outcome| outcome.code().to_owned())),
             ("status", arguments.status.clone()),
+            ("failure", arguments.failure.clone()),
             ("type", arguments.event_type.clone()),
             ("from", arguments.from.map(|from| from.to_string())),
             ("to", arguments.to.map(|to| to.to_string())),

@@ -32,7 +32,8 @@ fn show(arguments: &Show) -> anyhow::Result<ExitCode> {
         }
         let event: Value = serde_json::from_str(data.get())?;
         let [id, kind, accepted] = ["id", "eventType", "acceptedAt"].map(|name| text(&event, name));
-        say(format_args!("event {id}, {kind}, {} bytes, accepted {accepted}", text(&event, "size")));
+        let size = event["size"].as_u64().map_or_else(String::new, |size| format!(", {size} bytes"));
+        say(format_args!("event {id}, {kind}{size}, accepted {accepted}"));
         let none = Vec::new();
         let webhooks = event["webhooks"].as_array().unwrap_or(&none);
         let rows = webhooks.iter().map(|webhook| {
@@ -42,6 +43,9 @@ fn show(arguments: &Show) -> anyhow::Result<ExitCode> {
         output.table(&HEAD, &rows.collect::<Vec<_>>());
         for webhook in webhooks {
             say(format_args!("{}: {}", text(webhook, "webhookUrl"), text(webhook, "sentence")));
+            for resend in webhook["resends"].as_array().into_iter().flatten() {
+                say(format_args!("    sent again as {}: {}", text(resend, "resendId"), text(resend, "sentence")));
+            }
         }
         Ok(())
     })

@@ -18,6 +18,8 @@ pub(super) const STYLE: TableStyle = TableStyle::new()
 const LONGEST: usize = 4_000;
 /// The last column is not cut below this, however narrow the terminal is.
 const NARROWEST: usize = 16;
+/// What comes first of an object within an answer.
+const INNER_FIRST: [&str; 2] = ["code", "sentence"];
 /// Lines of a table before its first row: border, head, separator.
 const BEFORE_ROWS: usize = 3;
 
@@ -100,7 +102,10 @@ impl Output {
         for name in first.iter().copied().filter(|name| fields.contains_key(*name)).chain(others) {
             match &fields[name] {
                 Value::Object(inner) => {
-                    rows.extend(inner.keys().map(|key| [format!("{name}.{key}"), text(&fields[name], key)]));
+                    let (first, others): (Vec<_>, Vec<_>) =
+                        inner.keys().partition(|key| INNER_FIRST.contains(&key.as_str()));
+                    let keys = first.into_iter().chain(others);
+                    rows.extend(keys.map(|key| [format!("{name}.{key}"), text(&fields[name], key)]));
                 }
                 _ => rows.push([name.to_owned(), text(&Value::Object(fields.clone()), name)]),
             }
