@@ -29,6 +29,7 @@ impl Partition {
             }
             Input::RegistryChanged { project, version } => self.registry_changed(project, version, out),
             Input::LookedUp { number, settled } => self.looked_up(number, &settled),
+            Input::Checked { message, lane } => self.settle(message, lane, out),
             Input::Lane(id, input) => self.step_lane(now, id, input, chance, out)?,
             Input::Wake => self.wake(now, chance, out)?,
             Input::Relieve => self.relieve_memory(now, chance, out)?,
@@ -165,7 +166,9 @@ impl Partition {
         let Some(in_flight) = self.events.get_mut(&event) else { return };
         in_flight.remaining = in_flight.remaining.saturating_sub(1);
         let last = in_flight.remaining == 0;
-        out.push(Action::Mark(Mark { key: DeliveryKey { event, webhook: lane.webhook }, last }));
+        if !in_flight.steers {
+            out.push(Action::Mark(Mark { key: DeliveryKey { event, webhook: lane.webhook }, last }));
+        }
         if last && let Some(done) = self.events.remove(&event) {
             self.bytes = self.bytes.saturating_sub(done.bytes);
             out.push(Action::Ack(done.tags));
