@@ -107,6 +107,22 @@ async fn a_webhook_in_an_outage_is_skipped_resumed_and_dropped_and_the_list_says
 }
 
 #[tokio::test]
+async fn a_check_tells_step_by_step_whether_a_webhook_takes_what_it_is_sent() {
+    let world = World::start(&[]).await;
+    let receiver = receiver(200);
+    let webhook = world.add(&receiver.url("/")).await;
+    let good = world.run(&["webhook", "check", &webhook]).await;
+    let shown = printed(&good);
+    assert!(good.status.success(), "{shown}{}", complaint(&good));
+    assert!(shown.lines().any(|line| line.starts_with("answer ") && line.contains(" passed ")), "{shown}");
+    receiver.behave(Always(Reply::status(StatusCode::NOT_FOUND)));
+    let bad = world.run(&["webhook", "check", &webhook, "--json"]).await;
+    assert_eq!(bad.status.code(), Some(1), "{}", complaint(&bad));
+    let answer: Value = serde_json::from_slice(&bad.stdout).expect("one JSON value");
+    assert_eq!(answer["report"]["passed"], json!(false), "{answer}");
+}
+
+#[tokio::test]
 async fn a_test_event_goes_to_one_webhook_alone() {
     let world = World::start(&[]).await;
     let (one, other) = (receiver(200), receiver(200));

@@ -74,6 +74,8 @@ pub(crate) enum Webhook {
     Enable(One),
     /// Deliver nothing until it is enabled again; its events wait.
     Disable(One),
+    /// Make one request to this webhook now, and print how each step went; ends with 0 when it was taken.
+    Check(One),
     /// Send a test event to this webhook alone.
     Test(One),
     /// End an outage now: what waits is tried at once.

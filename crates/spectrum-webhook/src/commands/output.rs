@@ -40,7 +40,7 @@ impl Tint {
     /// What a word of the API says: how an attempt ended, where a delivery stands, how a webhook does.
     pub(super) fn of(code: &str) -> Self {
         match code {
-            "delivered" | "resent" | "healthy" => Self::Good,
+            "delivered" | "resent" | "healthy" | "passed" => Self::Good,
             "waiting" | "retrying" | "set_aside" | "suspect" => Self::Waiting,
             "failed" | "outage" | "dead_letter" | "disabled" => Self::Bad,
             _ => Self::Plain,
@@ -148,7 +148,8 @@ impl Output {
         self.line(&cut(line, self.width.unwrap_or(LONGEST)), tint);
     }
 
-    fn line(&self, line: &str, tint: Tint) {
+    /// One line, however long.
+    pub(super) fn line(&self, line: &str, tint: Tint) {
         if self.colours { say(tint.around(line)) } else { say(line) }
     }
 }

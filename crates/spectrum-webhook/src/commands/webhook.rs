@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::lists::{Columns, list};
 use super::output::{Output, Tint, note, text};
-use super::with_api;
+use super::{say, with_api};
 use crate::api_client::Api;
 use crate::api_client::call::Call;
 use crate::cli::access::Common;
 use crate::cli::paging::Paging;
-use crate::cli::webhook::{Options, Steer, Webhook};
+use crate::cli::webhook::{One, Options, Steer, Webhook};
 
 /// The fields of a webhook that come first.
 const FIRST: [&str; 7] = ["id", "webhookUrl", "status", "disabledReason", "disabledAt", "eventTypes", "state"];
@@ -106,6 +106,7 @@ pub(super) fn webhook(command: Webhook) -> anyhow::Result<ExitCode> {
         }
         Webhook::Enable(one) => enable(&one.common, one.webhook, true),
         Webhook::Disable(one) => enable(&one.common, one.webhook, false),
+        Webhook::Check(one) => check(&one),
         Webhook::Test(one) => {
             change(&one.common, Method::POST, format!("webhooks/{}/test", one.webhook), None, Shown::Plain)
         }
@@ -188,6 +189,28 @@ fn all_taken(sent: &Value, data: &RawValue) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has one request made to a webhook; fails when that was not taken.
+fn check(one: &One) -> anyhow::Result<ExitCode> {
+    with_api(&one.common, async |api, output| {
+        let data = api.make(Call::post(&format!("webhooks/{}/check", one.webhook), None)).await?;
+        let answer: Value = serde_json::from_str(data.get())?;
+        let report = &answer["report"];
+        if output.json {
+            say(data);
+        } else {
+            for step in report["steps"].as_array().into_iter().flatten() {
+                let [name, outcome, sentence] = ["step", "outcome", "sentence"].map(|name| text(step, name));
+                let tint = Tint::of(&outcome);
+                output.line(&format!("{name:10}  {outcome:11}  {sentence}"), tint);
+            }
+        }
+        anyhow::ensure!(answer["done"] == json!(true), "not done yet: `webhook steerings` tells when it is");
+        anyhow::ensure!(!report.is_null(), "the webhook was disabled or deleted meanwhile: nothing was sent");
+        anyhow::ensure!(report["passed"] == json!(true), "the webhook does not take what it is sent");
+        Ok(())
+    })
 }
 
 /// Makes a wish for a webhook's deliveries.
