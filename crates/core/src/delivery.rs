@@ -141,6 +141,21 @@ pub enum Fault {
     Platform,
 }
 
+impl Fault {
+    /// The stable word for it, in the store and in the API.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Receiver => "receiver",
+            Self::Platform => "platform",
+        }
+    }
+
+    /// The fault of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Receiver, Self::Platform].into_iter().find(|fault| fault.code() == code)
+    }
+}
+
 /// Why a delivery was given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +184,12 @@ impl DeadReason {
             Self::Dropped => "dropped",
         }
     }
+
+    /// The reason of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        let all = [Self::Fatal, Self::Poison, Self::Expired, Self::Skipped, Self::Dropped];
+        all.into_iter().find(|reason| reason.code() == code)
+    }
 }
 
 /// How a dead letter was closed. A closed one stays for a while, for whoever asks, and so that a copy of its message
@@ -192,6 +213,11 @@ impl Closing {
             Self::Dropped => "dropped",
         }
     }
+
+    /// The closing of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Resent, Self::Discarded, Self::Dropped].into_iter().find(|closing| closing.code() == code)
+    }
 }
 
 /// How the last attempt of a delivery ended: a status, or a failure without one.
@@ -210,5 +236,37 @@ impl LastAttempt {
             Self::Status(status) => format!("status_{status}"),
             Self::Failed(failure) => failure.code().to_owned(),
         }
+    }
+
+    /// The end of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        match code.strip_prefix("status_") {
+            Some(status) => status.parse().ok().map(Self::Status),
+            None => Failure::from_code(code).map(Self::Failed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_by_its_code_is_read_by_it() {
+        for last in [LastAttempt::Status(503), LastAttempt::Failed(Failure::Timeout)] {
+            assert_eq!(LastAttempt::from_code(&last.code()), Some(last));
+        }
+        for reason in
+            [DeadReason::Fatal, DeadReason::Poison, DeadReason::Expired, DeadReason::Skipped, DeadReason::Dropped]
+        {
+            assert_eq!(DeadReason::from_code(reason.code()), Some(reason));
+        }
+        for fault in [Fault::Receiver, Fault::Platform] {
+            assert_eq!(Fault::from_code(fault.code()), Some(fault));
+        }
+        for closing in [Closing::Resent, Closing::Discarded, Closing::Dropped] {
+            assert_eq!(Closing::from_code(closing.code()), Some(closing));
+        }
+        assert_eq!((LastAttempt::from_code("status_x"), DeadReason::from_code("")), (None, None));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use spectrum_webhook_sql::Embedded;
 use spectrum_webhook_testkit::conformance::{
-    self, AdmissionWorld, AnnouncementsWorld, Fixture, Keep, LockWorld, QueueWorld, StoreWorld,
+    self, AdmissionWorld, AnnouncementsWorld, Fixture, InsightWorld, Keep, LockWorld, QueueWorld, StoreWorld,
 };
 
 struct Sqlite;
@@ -59,6 +59,15 @@ impl Fixture<StoreWorld> for Sqlite {
     }
 }
 
+#[async_trait]
+impl Fixture<InsightWorld> for Sqlite {
+    async fn fresh(&self) -> InsightWorld {
+        let (embedded, keep) = open().await;
+        let store = StoreWorld { store: embedded.store.clone(), directory: embedded.store.clone(), keep };
+        InsightWorld { insight: embedded.store.clone(), store }
+    }
+}
+
 #[tokio::test]
 async fn the_embedded_queue_conforms() {
     conformance::queue(&Sqlite).await;
@@ -87,6 +96,11 @@ async fn the_store_conforms_on_sqlite() {
 #[tokio::test]
 async fn the_directory_conforms_on_sqlite() {
     conformance::directory(&Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_insight_conforms_on_sqlite() {
+    conformance::insight(&Sqlite).await;
 }
 
 /// The parts share one writer: on many threads they must hold as well.

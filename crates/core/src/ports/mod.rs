@@ -6,13 +6,14 @@
 //! | [`SequenceLock`] | a lock on a file | Redis |
 //! | [`Admission`] | memory and the SQLite file | Redis |
 //! | [`Announcements`] | memory and the SQLite file | Redis |
-//! | [`Store`], [`Directory`] | the SQLite file | PostgreSQL |
+//! | [`Store`], [`Directory`], [`Insight`] | the SQLite file | PostgreSQL |
 //!
 //! Every backend passes the conformance suite of its port (`testkit::conformance`).
 
 mod admission;
 mod announcements;
 mod directory;
+mod insight;
 mod queue;
 mod reach;
 mod sequence_lock;
@@ -21,6 +22,10 @@ mod store;
 pub use admission::{Admission, Admitted, IdempotencyKey, Verdict};
 pub use announcements::Announcements;
 pub use directory::{Directory, DirectoryError, NewWebhook, Project, WebhookPatch};
+pub use insight::{
+    AttemptFilter, AttemptKey, AttemptPage, Dead, EventFacts, First, Insight, Line, Place, Recipient, Track, Tried,
+    WebhookFacts,
+};
 pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
 pub use reach::Reach;
 pub use sequence_lock::{Lease, Mark, SequenceLock};

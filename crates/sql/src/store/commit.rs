@@ -177,7 +177,7 @@ impl Commit<'_> {
             .bind(key.event.to_string())
             .bind(key.webhook.to_string())
             .bind(death.reason.code())
-            .bind(code_of(death.fault))
+            .bind(death.fault.code())
             .bind(i64::from(attempts))
             .bind(last.map(LastAttempt::code))
             .bind(death.at.0);
@@ -195,7 +195,7 @@ impl Commit<'_> {
         let statement = sqlx::query(sql)
             .bind(webhook.to_string())
             .bind(DeadReason::Poison.code())
-            .bind(code_of(Blame::Receiver))
+            .bind(Blame::Receiver.code())
             .bind(at.0);
         self.committed.buried += run(self.conn, statement).await?;
         self.delete_set_aside(webhook).await
@@ -297,7 +297,7 @@ impl Commit<'_> {
                 let statement = over_list(chunk, text)
                     .bind(webhook.to_string())
                     .bind(DeadReason::Expired.code())
-                    .bind(code_of(Blame::Receiver))
+                    .bind(Blame::Receiver.code())
                     .bind(at.0);
                 self.committed.buried += run(self.conn, statement).await?;
             }
@@ -314,11 +314,4 @@ pub(super) struct Death {
     pub(super) reason: DeadReason,
     pub(super) fault: Blame,
     pub(super) at: Millis,
-}
-
-pub(super) fn code_of(fault: Blame) -> &'static str {
-    match fault {
-        Blame::Receiver => "receiver",
-        Blame::Platform => "platform",
-    }
 }

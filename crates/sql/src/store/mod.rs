@@ -31,6 +31,7 @@ use crate::error::Fault;
 use crate::sql::{Conn, run};
 
 pub(crate) use registry::{WEBHOOK_COLUMNS, webhook_of};
+pub(crate) use takeover::{LANE_COLUMNS, lane_record_of};
 
 const PORT: &str = "store";
 

@@ -7,7 +7,7 @@ use spectrum_webhook_core::delivery::{
 use spectrum_webhook_core::ids::WebhookId;
 use spectrum_webhook_core::time::Millis;
 
-use super::commit::{Commit, Death, code_of};
+use super::commit::{Commit, Death};
 use crate::error::Fault;
 use crate::sql::{Columns as _, chunks, over_list, place_after, run};
 
@@ -95,7 +95,7 @@ impl Commit<'_> {
             let statement = over_list(chunk, text)
                 .bind(webhook.to_string())
                 .bind(death.reason.code())
-                .bind(code_of(death.fault))
+                .bind(death.fault.code())
                 .bind(death.at.0)
                 .bind(closed.map(|_| death.at.0))
                 .bind(closed.map(|_| Closing::Dropped.code()))

@@ -8,6 +8,7 @@
 //! | `announcements` | `Announcements` |
 //! | `store` | `Store` |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
+//! | `insight` | `Insight`, over what a store and a directory wrote |
 //!
 //! A suite panics at the first check that fails; the last check logged (at `info`) is that one.
 
@@ -16,6 +17,8 @@
 mod admission;
 mod announcements;
 mod directory;
+mod insight;
+mod insight_log;
 mod queue;
 mod samples;
 mod sequence_lock;
@@ -29,11 +32,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use spectrum_webhook_core::ports::{Admission, Announcements, Directory, Queue, SequenceLock, Store};
+use spectrum_webhook_core::ports::{Admission, Announcements, Directory, Insight, Queue, SequenceLock, Store};
 
 pub use admission::admission;
 pub use announcements::announcements;
 pub use directory::directory;
+pub use insight::insight;
 pub use queue::queue;
 pub use sequence_lock::sequence_lock;
 pub use store::store;
@@ -94,6 +98,14 @@ pub struct StoreWorld {
     pub directory: Arc<dyn Directory>,
     /// Whatever has to live as long.
     pub keep: Keep,
+}
+
+/// What insight's suite needs.
+pub struct InsightWorld {
+    /// The insight under test.
+    pub insight: Arc<dyn Insight>,
+    /// What writes what it reads.
+    pub store: StoreWorld,
 }
 
 /// Longer than any check takes: one that hangs fails under its name.
