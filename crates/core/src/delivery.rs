@@ -72,7 +72,7 @@ pub enum Purpose {
     Directed(Directed),
     /// What a person wants of one webhook's lane. It takes its turn in the queue, for nobody but the lane's owner
     /// changes the lane's rows.
-    Steering(Steering),
+    Steering(Box<Steering>),
 }
 
 /// An event for one webhook alone.
@@ -174,6 +174,13 @@ pub enum DeadReason {
 }
 
 impl DeadReason {
+    /// The reason of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Fatal, Self::Poison, Self::Expired, Self::Skipped, Self::Dropped]
+            .into_iter()
+            .find(|reason| reason.code() == code)
+    }
+
     /// The stable word for it, in the store and in the API.
     pub fn code(self) -> &'static str {
         match self {
@@ -183,12 +190,6 @@ impl DeadReason {
             Self::Skipped => "skipped",
             Self::Dropped => "dropped",
         }
-    }
-
-    /// The reason of a code.
-    pub fn from_code(code: &str) -> Option<Self> {
-        let all = [Self::Fatal, Self::Poison, Self::Expired, Self::Skipped, Self::Dropped];
-        all.into_iter().find(|reason| reason.code() == code)
     }
 }
 
@@ -205,6 +206,11 @@ pub enum Closing {
 }
 
 impl Closing {
+    /// The closing of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Resent, Self::Discarded, Self::Dropped].into_iter().find(|closing| closing.code() == code)
+    }
+
     /// The stable word for it, in the store and in the API.
     pub fn code(self) -> &'static str {
         match self {
@@ -212,11 +218,6 @@ impl Closing {
             Self::Discarded => "discarded",
             Self::Dropped => "dropped",
         }
-    }
-
-    /// The closing of a code.
-    pub fn from_code(code: &str) -> Option<Self> {
-        [Self::Resent, Self::Discarded, Self::Dropped].into_iter().find(|closing| closing.code() == code)
     }
 }
 

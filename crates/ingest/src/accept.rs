@@ -180,7 +180,7 @@ impl Shared {
         Ok(version)
     }
 
-    async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), Problem> {
+    pub(crate) async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), Problem> {
         let (event, project) = (publication.message.id, publication.message.project);
         let publish = self.ports.queue.publish(partition, publication);
         let failure = match timeout(self.settings.publish_timeout, publish).await {

@@ -15,7 +15,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use spectrum_webhook_core::ids::{ProjectId, WebhookId};
+use spectrum_webhook_core::ids::{EventId, ProjectId, WebhookId};
 use spectrum_webhook_core::ports::{Directory, DirectoryError, PortError, Project};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
@@ -27,18 +27,21 @@ use crate::state::Shared;
 pub(crate) struct Ids {
     pub(crate) project: Option<ProjectId>,
     pub(crate) webhook: Option<WebhookId>,
+    /// A dead letter's.
+    pub(crate) letter: Option<EventId>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Ids {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // Every route is /projects/{project}[/webhooks/{webhook}…]. A UUID has nothing to be percent-decoded, and
+        // Every route is /projects/{project}[/webhooks/{webhook}[/dead-letters/{letter}…]…]. A UUID has nothing to be percent-decoded, and
         // axum's extractor would answer for one segment that cannot be, whatever the others are.
         let mut segments = parts.uri.path().split('/').skip(2);
         let project = segments.next().and_then(uuid).map(ProjectId);
         let webhook = segments.nth(1).and_then(uuid).map(WebhookId);
-        Ok(Self { project, webhook })
+        let letter = segments.nth(1).and_then(uuid).map(EventId);
+        Ok(Self { project, webhook, letter })
     }
 }
 

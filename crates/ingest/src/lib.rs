@@ -12,6 +12,7 @@
 //! | `identity` | the event's id, and what makes two posts the same event |
 //! | `batch`, `lines` | many events, one a line |
 //! | `manage` | projects and webhooks: fields, URLs, changes, answers |
+//! | `steer` | what people do about deliveries: dead letters, lanes, test events |
 //! | `page` | lists that come in pages: what a query may say |
 //! | [`problem`] | every error, as status and body |
 //! | [`metrics`] | what is counted |
@@ -32,6 +33,7 @@ pub mod problem;
 pub mod router;
 pub mod settings;
 pub mod state;
+mod steer;
 
 pub use metrics::Metrics;
 pub use router::router;

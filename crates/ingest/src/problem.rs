@@ -35,6 +35,9 @@ kinds! {
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method_not_allowed",
     BODY_TIMEOUT = REQUEST_TIMEOUT "body_timeout",
     URL_TAKEN = CONFLICT "url_taken",
+    WEBHOOK_DISABLED = CONFLICT "webhook_disabled",
+    LETTER_CLOSED = CONFLICT "letter_closed",
+    NOTHING_TO_SKIP = CONFLICT "nothing_to_skip",
     TOO_LARGE = PAYLOAD_TOO_LARGE "too_large",
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type",
     EVENT_EMPTY = UNPROCESSABLE_ENTITY "event_empty",
@@ -51,6 +54,7 @@ kinds! {
     INVALID_URL = UNPROCESSABLE_ENTITY "invalid_url",
     INVALID_EVENT_TYPES = UNPROCESSABLE_ENTITY "invalid_event_types",
     INVALID_OVERLAP = UNPROCESSABLE_ENTITY "invalid_overlap",
+    INVALID_REASON = UNPROCESSABLE_ENTITY "invalid_reason",
     INVALID_QUERY = UNPROCESSABLE_ENTITY "invalid_query",
     NOT_CONFIRMED = SERVICE_UNAVAILABLE "not_confirmed",
     OVERLOADED = SERVICE_UNAVAILABLE "overloaded",
@@ -87,6 +91,11 @@ impl Problem {
     /// Its stable code.
     pub fn code(&self) -> &'static str {
         self.kind.code
+    }
+
+    /// Whether it passes by itself: then nothing more is tried for the caller.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.kind.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// The body, without a line's end.

@@ -5,15 +5,25 @@ use axum::{Router, middleware};
 
 use crate::problem::{METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
 use crate::state::Ingest;
-use crate::{accept, batch, leftover, manage};
+use crate::{accept, batch, leftover, manage, steer};
 
 /// The routes of the ingest and the management API.
 pub fn router(state: Ingest) -> Router {
-    let routes: [(&str, MethodRouter<Ingest>); 6] = [
+    let routes: [(&str, MethodRouter<Ingest>); 16] = [
         ("/projects/{project}", get(manage::project)),
         ("/projects/{project}/webhooks", get(manage::list).post(manage::register)),
         ("/projects/{project}/webhooks/{webhook}", patch(manage::change).delete(manage::delete)),
         ("/projects/{project}/webhooks/{webhook}/secret/rotate", post(manage::rotate)),
+        ("/projects/{project}/webhooks/{webhook}/resume", post(steer::resume)),
+        ("/projects/{project}/webhooks/{webhook}/skip", post(steer::skip)),
+        ("/projects/{project}/webhooks/{webhook}/drop", post(steer::drop)),
+        ("/projects/{project}/webhooks/{webhook}/steerings", get(steer::steerings)),
+        ("/projects/{project}/webhooks/{webhook}/test", post(steer::test)),
+        ("/projects/{project}/webhooks/{webhook}/dead-letters/resend", post(steer::resend_many)),
+        ("/projects/{project}/webhooks/{webhook}/dead-letters/discard", post(steer::discard)),
+        ("/projects/{project}/webhooks/{webhook}/dead-letters/{letter}", get(steer::letter)),
+        ("/projects/{project}/webhooks/{webhook}/dead-letters/{letter}/resend", post(steer::resend)),
+        ("/projects/{project}/dead-letters", get(steer::letters)),
         ("/projects/{project}/events", post(accept::post)),
         ("/projects/{project}/events/batch", post(batch::post)),
     ];

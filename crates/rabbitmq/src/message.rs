@@ -160,7 +160,7 @@ mod tests {
             let (webhook, event) = (WebhookId(Uuid::from_u128(webhook)), EventId(Uuid::from_u128(event)));
             let steer = |command| {
                 let steering = Steering { webhook, command, reason: reason.clone() };
-                Just(Purpose::Steering(steering))
+                Just(Purpose::Steering(Box::new(steering)))
             };
             prop_oneof![
                 Just(Purpose::Event),

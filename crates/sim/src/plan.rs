@@ -27,6 +27,8 @@ pub struct Plan {
     pub span: u64,
     /// Changes of webhooks by people.
     pub changes: u64,
+    /// Times that people do something about deliveries.
+    pub steerings: u64,
     /// The numbers of the partitions.
     pub settings: PartitionSettings,
     /// The same, as far as the checker needs them.
@@ -89,8 +91,9 @@ impl Plan {
         let changes = if dice.per_mille(600) { dice.range(1, 6) } else { 0 };
         let (settings, limits) = settings(&mut dice);
         let faults = faults(&mut dice, span);
+        let steerings = if dice.per_mille(500) { dice.range(1, 8) } else { 0 };
         let dice = dice.fork();
-        Self { seed, dice, partitions, projects, events, span, changes, settings, limits, faults }
+        Self { seed, dice, partitions, projects, events, span, changes, steerings, settings, limits, faults }
     }
 }
 

@@ -6,7 +6,7 @@
 //! | [`Database`] (`database`) | the file: opening, the grouped writer, the readers; or PostgreSQL: connecting, the pool; migrations |
 //! | [`MasterKey`] (`secrets`) | the key, and the cipher that signing secrets rest under |
 //! | [`FolderLock`] (`folder_lock`) | one process for each data folder |
-//! | [`SqlStore`] (`store`, `directory`, `insight`) | the ports `Store`, `Directory` and `Insight` |
+//! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `insight`) | the ports `Store`, `Directory`, `DeadLetters`, `Steerings` and `Insight` |
 //! | [`Embedded`] (`embedded`) | the other ports, over memory and the same file |
 //! | `sql`, `error` | statements and their values; what a failure means |
 //!
@@ -14,6 +14,7 @@
 //! `database::sqlite` may use what SQLite alone has, and only `database::postgres` what PostgreSQL has.
 
 mod database;
+mod dead_letters;
 mod directory;
 mod embedded;
 mod error;
@@ -21,6 +22,7 @@ mod folder_lock;
 mod insight;
 mod secrets;
 mod sql;
+mod steerings;
 mod store;
 
 pub use database::{ConnectError, Database, FILE_NAME, Options, PostgresOptions};

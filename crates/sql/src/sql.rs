@@ -70,6 +70,69 @@ pub(crate) fn place_after(list: &[String], number: usize) -> usize {
     list.len().next_power_of_two() + number
 }
 
+/// The conditions of a query, as far as they were asked for.
+#[derive(Default)]
+pub(crate) struct Conditions {
+    text: String,
+    values: Vec<Value>,
+}
+
+enum Value {
+    Int(i64),
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl Conditions {
+    /// Adds a condition without a value.
+    pub(crate) fn and(&mut self, condition: &str) {
+        self.text.push_str(if self.text.is_empty() { " WHERE " } else { " AND " });
+        self.text.push_str(condition);
+    }
+
+    /// Adds a condition; the value, if there is one, stands where `{}` does.
+    #[expect(private_bounds, reason = "what can be a value is this file's affair")]
+    pub(crate) fn and_if<V: Into<Value>>(&mut self, condition: &str, value: Option<V>) {
+        if let Some(value) = value {
+            let place = self.place(value);
+            self.and(&condition.replace("{}", &place));
+        }
+    }
+
+    /// Takes in a value; returns its numbered place.
+    #[expect(private_bounds, reason = "what can be a value is this file's affair")]
+    pub(crate) fn place<V: Into<Value>>(&mut self, value: V) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// The statement: what stands before the conditions, and what behind them. Both are fixed texts and places.
+    pub(crate) fn statement(self, head: &str, tail: &str) -> Statement {
+        let text = format!("{head}{}{tail}", self.text);
+        self.values.into_iter().fold(sqlx::query(AssertSqlSafe(text)), |statement, value| match value {
+            Value::Int(value) => statement.bind(value),
+            Value::Text(value) => statement.bind(value),
+        })
+    }
+}
+
 /// A list in parts that one statement takes.
 pub(crate) fn chunks(list: &[String]) -> impl Iterator<Item = &[String]> {
     list.chunks(CHUNK)

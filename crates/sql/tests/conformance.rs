@@ -55,7 +55,14 @@ impl Fixture<AnnouncementsWorld> for Sqlite {
 impl Fixture<StoreWorld> for Sqlite {
     async fn fresh(&self) -> StoreWorld {
         let (embedded, keep) = open().await;
-        StoreWorld { store: embedded.store.clone(), directory: embedded.store.clone(), keep }
+        let store = embedded.store.clone();
+        StoreWorld {
+            store: store.clone(),
+            directory: store.clone(),
+            dead_letters: store.clone(),
+            steerings: store,
+            keep,
+        }
     }
 }
 
@@ -63,8 +70,16 @@ impl Fixture<StoreWorld> for Sqlite {
 impl Fixture<InsightWorld> for Sqlite {
     async fn fresh(&self) -> InsightWorld {
         let (embedded, keep) = open().await;
-        let store = StoreWorld { store: embedded.store.clone(), directory: embedded.store.clone(), keep };
-        InsightWorld { insight: embedded.store.clone(), store }
+        let store = embedded.store.clone();
+        let insight = store.clone();
+        let store = StoreWorld {
+            store: store.clone(),
+            directory: store.clone(),
+            dead_letters: store.clone(),
+            steerings: store,
+            keep,
+        };
+        InsightWorld { insight, store }
     }
 }
 
@@ -101,6 +116,11 @@ async fn the_directory_conforms_on_sqlite() {
 #[tokio::test]
 async fn the_insight_conforms_on_sqlite() {
     conformance::insight(&Sqlite).await;
+}
+
+#[tokio::test]
+async fn dead_letters_conform_on_sqlite() {
+    conformance::dead_letters(&Sqlite).await;
 }
 
 /// The parts share one writer: on many threads they must hold as well.

@@ -20,7 +20,13 @@ struct Postgres;
 async fn fresh() -> (Arc<SqlStore>, StoreWorld) {
     let database = open(shared().postgres().await.database().await).await;
     let store = Arc::new(SqlStore::new(database.clone()));
-    let world = StoreWorld { store: store.clone(), directory: store.clone(), keep: Box::new(database) };
+    let world = StoreWorld {
+        store: store.clone(),
+        directory: store.clone(),
+        dead_letters: store.clone(),
+        steerings: store.clone(),
+        keep: Box::new(database),
+    };
     (store, world)
 }
 
@@ -52,4 +58,9 @@ async fn the_directory_conforms_on_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_insight_conforms_on_postgresql() {
     conformance::insight(&Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_conform_on_postgresql() {
+    conformance::dead_letters(&Postgres).await;
 }

@@ -11,6 +11,7 @@
 //! | [`shutdown`] | SIGTERM neither loses nor repeats |
 //! | [`folders`] | data folders that are read-only, full, or in use |
 //! | [`cluster`] | several processes over RabbitMQ, Redis and PostgreSQL, through every single fault |
+//! | [`steer`] | what people do about deliveries: dead letters sent again, lanes steered, test events |
 //! | [`ops`] | metrics that add up, health, the commands beside a running server |
 //!
 //! `world` is what they share.
@@ -27,4 +28,5 @@ mod isolation;
 mod ops;
 mod order;
 mod shutdown;
+mod steer;
 mod world;

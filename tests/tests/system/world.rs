@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use spectrum_webhook_receiver::{Accepted, Receiver, Report, check};
-use spectrum_webhook_testkit::process::{Client, Hook, Project};
+use spectrum_webhook_testkit::process::{Client, Hook, Project, Server, Settings};
+use spectrum_webhook_testkit::services::shared;
 
 /// How long anything may take on a machine that is busy. No test waits for it when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,4 +77,16 @@ pub(crate) async fn all_arrive(receiver: &Receiver, hook: &Hook, accepted: &[Acc
     let report = report(receiver, hook, accepted);
     assert!(report.is_clean(), "{}: {report:#?}", hook.url);
     report
+}
+
+/// Runs a scenario on a server with the embedded backends, and then on one with those of a cluster. `more` are settings
+/// that it needs.
+pub(crate) async fn on_both(more: &[(&str, &str)], scenario: impl AsyncFn(Server)) {
+    let (rabbit, redis, postgres) = tokio::join!(shared().rabbit(), shared().redis(), shared().postgres());
+    let cluster = crate::cluster::settings(&rabbit.url(), &redis.url(), &postgres.database().await);
+    for (name, settings) in [("embedded", Settings::quick()), ("a cluster", cluster)] {
+        println!("on {name}");
+        let settings = more.iter().fold(settings, |settings, (name, value)| settings.set(name, *value));
+        scenario(Server::start(settings).await).await;
+    }
 }

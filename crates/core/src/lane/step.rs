@@ -3,7 +3,7 @@
 use super::state::{Current, Fetch, Item, Outage, Phase, Resume, Write};
 use super::{Action, Actions, Arrival, AttemptId, Attempted, Class, Fate, Health, Input, Lane, Status, Ticket};
 use crate::chance::Chance;
-use crate::delivery::{Command, HeldDelivery, Purpose, Steering};
+use crate::delivery::{Command, HeldDelivery, Purpose};
 use crate::ids::EventId;
 use crate::ports::{Change, LaneMode, LaneRecord};
 use crate::time::{Mono, Now};
@@ -289,17 +289,19 @@ impl Lane {
         self.head.clear();
         self.beyond = true;
         self.void_read();
-        match &order.purpose {
-            Purpose::Steering(Steering { command: Command::Drop(_), .. }) => {
+        let command = match &order.purpose {
+            Purpose::Steering(steering) => Some(steering.command),
+            Purpose::Event | Purpose::Directed(_) => None,
+        };
+        match command {
+            Some(Command::Drop(_)) => {
                 if self.set_aside > 0 {
                     changes.push(Change::Return { webhook: self.webhook });
                     self.set_aside = 0;
                 }
                 self.recover();
             }
-            Purpose::Steering(Steering { command: Command::Resume, .. }) if self.health == Health::Outage => {
-                self.recover();
-            }
+            Some(Command::Resume) if self.health == Health::Outage => self.recover(),
             _ => {}
         }
         changes.push(Change::Steer { message: order, at: now.wall, limit: SWEEP });

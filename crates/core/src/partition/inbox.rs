@@ -175,7 +175,7 @@ impl Partition {
         if !steers {
             self.counts.fanned_out += takers.len() as u64;
         }
-        let in_flight = InFlight { tags: vec![tag], remaining: takers.len(), bytes: message.body.len() };
+        let in_flight = InFlight { tags: vec![tag], remaining: takers.len(), bytes: message.body.len(), steers };
         self.events.insert(message.id, in_flight);
         for webhook in takers {
             let id = LaneId { project: message.project, webhook };

@@ -56,6 +56,8 @@ struct InFlight {
     remaining: usize,
     /// The size of its body.
     bytes: usize,
+    /// It is no event: its row in the store says that it is done, and a mark is not needed.
+    steers: bool,
 }
 
 /// One ownership of one partition.

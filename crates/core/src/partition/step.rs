@@ -165,7 +165,9 @@ impl Partition {
         let Some(in_flight) = self.events.get_mut(&event) else { return };
         in_flight.remaining = in_flight.remaining.saturating_sub(1);
         let last = in_flight.remaining == 0;
-        out.push(Action::Mark(Mark { key: DeliveryKey { event, webhook: lane.webhook }, last }));
+        if !in_flight.steers {
+            out.push(Action::Mark(Mark { key: DeliveryKey { event, webhook: lane.webhook }, last }));
+        }
         if last && let Some(done) = self.events.remove(&event) {
             self.bytes = self.bytes.saturating_sub(done.bytes);
             out.push(Action::Ack(done.tags));

@@ -6,21 +6,24 @@
 //! | [`SequenceLock`] | a lock on a file | Redis |
 //! | [`Admission`] | memory and the SQLite file | Redis |
 //! | [`Announcements`] | memory and the SQLite file | Redis |
-//! | [`Store`], [`Directory`], [`Insight`] | the SQLite file | PostgreSQL |
+//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Insight`] | the SQLite file | PostgreSQL |
 //!
 //! Every backend passes the conformance suite of its port (`testkit::conformance`).
 
 mod admission;
 mod announcements;
+mod dead_letters;
 mod directory;
 mod insight;
 mod queue;
 mod reach;
 mod sequence_lock;
+mod steerings;
 mod store;
 
 pub use admission::{Admission, Admitted, IdempotencyKey, Verdict};
 pub use announcements::Announcements;
+pub use dead_letters::{DeadLetter, DeadLetters, LetterQuery, Resending};
 pub use directory::{Directory, DirectoryError, NewWebhook, Project, WebhookPatch};
 pub use insight::{
     AttemptFilter, AttemptKey, AttemptPage, Dead, EventFacts, First, Insight, Line, Place, Recipient, Track, Tried,
@@ -29,6 +32,7 @@ pub use insight::{
 pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
 pub use reach::Reach;
 pub use sequence_lock::{Lease, Mark, SequenceLock};
+pub use steerings::{Steered, Steerings};
 pub use store::{Backlog, Change, Committed, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals};
 
 /// Why a port could not do what it was asked, and so what is to be done.

@@ -1,5 +1,7 @@
 //! What is shown. The order of the fields is the contract's.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use spectrum_webhook_core::ids::{ProjectId, WebhookId};
@@ -8,12 +10,18 @@ use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{SigningSecret, Webhook};
 
 /// A moment in ISO 8601, UTC, with milliseconds: `2026-01-02T03:04:05.678Z`.
-pub(crate) struct Iso(Millis);
+pub(crate) struct Iso(pub(crate) Millis);
+
+impl fmt::Display for Iso {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What no calendar holds cannot come from a clock; it is shown as the first moment.
+        write!(f, "{:.3}", Timestamp::from_millisecond(self.0.0).unwrap_or_default())
+    }
+}
 
 impl Serialize for Iso {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // What no calendar holds cannot come from a clock; it is shown as the first moment.
-        serializer.collect_str(&format_args!("{:.3}", Timestamp::from_millisecond(self.0.0).unwrap_or_default()))
+        serializer.collect_str(self)
     }
 }
 

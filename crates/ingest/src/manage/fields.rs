@@ -1,5 +1,6 @@
 //! What is read from the bodies of the management API. Unknown fields are ignored.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use spectrum_webhook_core::event::is_event_type;
@@ -36,7 +37,8 @@ fn sent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::
     Value::deserialize(deserializer).map(Some)
 }
 
-fn fields(body: &[u8]) -> Result<Fields, Problem> {
+/// A body that is read into the fields of a JSON object.
+pub(crate) fn json_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // A struct can be read from an array as well.
     if body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first != b'{') {
         return Err(Problem::new(INVALID_BODY, "the body is not a JSON object: send one"));
@@ -56,7 +58,7 @@ pub(crate) struct Registration {
 }
 
 pub(crate) fn registration(body: &[u8]) -> Result<Registration, Problem> {
-    let Fields { webhook_url, event_types, .. } = fields(body)?;
+    let Fields { webhook_url, event_types, .. } = json_object(body)?;
     let url = webhook_url.ok_or_else(|| {
         Problem::new(INVALID_URL, "webhookUrl is missing: send {\"webhookUrl\":\"https://example.com/hook\"}")
     })?;
@@ -64,7 +66,7 @@ pub(crate) fn registration(body: &[u8]) -> Result<Registration, Problem> {
 }
 
 pub(crate) fn patch(body: &[u8]) -> Result<WebhookPatch, Problem> {
-    let Fields { webhook_url, enabled, event_types, .. } = fields(body)?;
+    let Fields { webhook_url, enabled, event_types, .. } = json_object(body)?;
     let enabled = match enabled {
         None => None,
         Some(Value::Bool(enabled)) => Some(enabled),
@@ -79,7 +81,8 @@ pub(crate) fn patch(body: &[u8]) -> Result<WebhookPatch, Problem> {
 
 /// The overlap of a rotation, in seconds. The body may be empty.
 pub(crate) fn overlap(body: &[u8]) -> Result<u32, Problem> {
-    let Fields { overlap_seconds, .. } = if body.trim_ascii().is_empty() { Fields::default() } else { fields(body)? };
+    let Fields { overlap_seconds, .. } =
+        if body.trim_ascii().is_empty() { Fields::default() } else { json_object(body)? };
     let Some(overlap) = overlap_seconds else { return Ok(DEFAULT_OVERLAP) };
     let seconds = overlap.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
     seconds.filter(|seconds| *seconds <= MAX_OVERLAP).ok_or_else(|| {

@@ -24,8 +24,10 @@ use spectrum_webhook_core::ports::{NewWebhook, PortError, WebhookPatch};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningSecret;
 
+pub(crate) use self::answer::Iso;
 use self::answer::{Deleted, ProjectView, Rotated, WebhookView};
 use self::change::Refused;
+pub(crate) use self::fields::json_object;
 use crate::auth::Ids;
 use crate::body;
 use crate::identity::uuid_at;
@@ -35,13 +37,13 @@ use crate::state::{Ingest, Shared};
 /// The largest body, in bytes.
 const MAX_BODY: usize = 64 << 10;
 
-type Answer = Result<Response, Problem>;
+pub(crate) type Answer = Result<Response, Problem>;
 
-fn ok<T: Serialize>(data: &T) -> Answer {
+pub(crate) fn ok<T: Serialize>(data: &T) -> Answer {
     Ok(problem::answer(StatusCode::OK, problem::success(data)))
 }
 
-async fn read(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+pub(crate) async fn read(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let patience = shared.settings.read_timeout;
     Ok(body::read(headers, body, "the body", MAX_BODY, patience, &shared.budget).await?.bytes)
 }

@@ -5,7 +5,9 @@
 mod accepted;
 mod batch;
 mod idempotency;
+mod letters;
 mod manage;
 mod refused;
 mod sockets;
+mod steer;
 mod world;

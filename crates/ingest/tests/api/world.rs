@@ -52,6 +52,11 @@ pub(crate) struct World {
     pub(crate) end_change_fails: AtomicBool,
     pub(crate) unconfirmed: AtomicBool,
     pub(crate) directory_reads: AtomicUsize,
+    pub(crate) letters_fail: AtomicBool,
+    /// What a resend was begun as.
+    pub(crate) resends: Mutex<Vec<(EventId, EventId)>>,
+    /// So often it is asked in vain whether a steering is done.
+    pub(crate) steered_after: AtomicUsize,
     /// Publishes wait for a permit.
     pub(crate) gate: Semaphore,
     pub(crate) publishing: Notify,
@@ -86,6 +91,9 @@ impl World {
             end_change_fails: false.into(),
             unconfirmed: false.into(),
             directory_reads: 0.into(),
+            letters_fail: false.into(),
+            resends: Mutex::default(),
+            steered_after: 0.into(),
             gate: Semaphore::new(OPEN),
             publishing: Notify::new(),
         })
@@ -107,11 +115,15 @@ impl World {
         self.webhooks.lock().iter().filter(|(_, deleted)| !deleted).map(|(webhook, _)| webhook.clone()).collect()
     }
 
-    fn call(&self, call: impl Into<String>) {
+    pub(crate) fn call(&self, call: impl Into<String>) {
         self.calls.lock().push(call.into());
     }
 
-    fn fails(switch: &AtomicBool) -> Result<(), PortError> {
+    pub(crate) fn call_count(&self, name: &str) -> usize {
+        self.calls.lock().iter().filter(|call| *call == name).count()
+    }
+
+    pub(crate) fn fails(switch: &AtomicBool) -> Result<(), PortError> {
         if switch.load(SeqCst) {
             Err(PortError::Unavailable { port: "fake", operation: "work", detail: "hidden detail".to_owned() })
         } else {
@@ -366,6 +378,8 @@ pub(crate) fn api_with(settings: Settings) -> Api {
         announcements: Arc::clone(&world) as _,
         queue: Arc::clone(&world) as _,
         directory: Arc::clone(&world) as _,
+        dead_letters: Arc::clone(&world) as _,
+        steerings: Arc::clone(&world) as _,
     };
     let metrics = Metrics::register(&registry).expect("free names");
     let ingest = Ingest::new(ports, settings, Arc::new(|| NOW), metrics);

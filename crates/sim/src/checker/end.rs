@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use spectrum_webhook_core::attempt::{Ended, Failure};
 use spectrum_webhook_core::ids::{EventId, WebhookId};
+use spectrum_webhook_core::time::Millis;
 
 use super::facts::{Tried, WebhookFact};
 use super::{Checker, PROMPT};
@@ -21,10 +22,14 @@ pub struct DeadLetter {
     pub attempts: u64,
     /// How the last one ended, as it says.
     pub last: Option<String>,
+    /// When the event was accepted.
+    pub accepted: Millis,
     /// How old the event was when it died, in milliseconds.
     pub age: i64,
     /// Its body.
     pub body: Vec<u8>,
+    /// Nobody sent it again or dropped it.
+    pub open: bool,
 }
 
 /// Rows that the store holds at the end.
@@ -71,7 +76,11 @@ impl Checker {
         for webhook in webhooks {
             let Some(fact) = self.webhooks.get(webhook).filter(|fact| !fact.deleting) else { continue };
             let Some(registered) = fact.registered else { continue };
-            let owed = |event: &super::facts::EventFact| event.project == fact.project && event.begun >= registered;
+            let owed = |event: &super::facts::EventFact| {
+                event.project == fact.project
+                    && event.begun >= registered
+                    && event.only.is_none_or(|only| only == *webhook)
+            };
             for (event, known) in self.events.iter().filter(|(_, event)| owed(event)) {
                 let taken = fact.tried.get(event).and_then(|tried| tried.first_taken);
                 if taken.is_none() && !by_key.contains_key(&(*webhook, *event)) {
@@ -106,6 +115,11 @@ impl Checker {
                 // Wall clocks of two processes may differ.
                 let old = letter.age + 2 * 1_500 >= self.keep;
                 (!fact.was_disabled || !old).then(|| "not old, or never disabled".to_owned())
+            }
+            "skipped" => (!fact.skips.contains(&letter.event)).then(|| "nobody skipped it".to_owned()),
+            "dropped" => {
+                let asked = fact.drops.iter().any(|until| letter.accepted <= *until);
+                (!asked || letter.open).then(|| "nobody dropped it, or it is open".to_owned())
             }
             other => Some(format!("the reason {other}")),
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use spectrum_webhook_core::attempt::Ended;
-use spectrum_webhook_core::ids::{EventId, ProjectId};
+use spectrum_webhook_core::ids::{EventId, ProjectId, WebhookId};
+use spectrum_webhook_core::time::Millis;
 
 /// An event that the queue took.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct EventFact {
     pub(super) begun: u64,
     pub(super) published: u64,
     pub(super) copies: u64,
+    /// A resend is for one webhook alone.
+    pub(super) only: Option<WebhookId>,
 }
 
 /// Where an attempt goes and what it is signed with.
@@ -74,6 +77,9 @@ pub(super) struct WebhookFact {
     pub(super) latest: Option<(u64, i64)>,
     pub(super) arrived: BTreeSet<EventId>,
     pub(super) tried: BTreeMap<EventId, Tried>,
+    /// What people wanted to be skipped, and up to when they dropped what waits.
+    pub(super) skips: BTreeSet<EventId>,
+    pub(super) drops: Vec<Millis>,
 }
 
 /// What something is or was, oldest first.

@@ -83,7 +83,7 @@ impl Checker {
         }
         let position = self.positions;
         self.positions += 1;
-        let fact = EventFact { project, position, body: body.clone(), begun, published: now, copies: 1 };
+        let fact = EventFact { project, position, body: body.clone(), begun, published: now, copies: 1, only: None };
         self.events.insert(event, fact);
     }
 

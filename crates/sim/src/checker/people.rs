@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spectrum_webhook_core::ids::{ProjectId, WebhookId};
+use bytes::Bytes;
+use spectrum_webhook_core::ids::{EventId, ProjectId, WebhookId};
+use spectrum_webhook_core::time::Millis;
 
 use super::Checker;
 use super::facts::{Target, Versions, WebhookFact};
@@ -24,6 +26,8 @@ impl Checker {
             latest: None,
             arrived: BTreeSet::new(),
             tried: BTreeMap::new(),
+            skips: BTreeSet::new(),
+            drops: Vec::new(),
         };
         self.webhooks.insert(webhook, fact);
     }
@@ -85,6 +89,32 @@ impl Checker {
     /// That was answered: no older key is used from here on.
     pub fn rotated(&mut self, webhook: WebhookId, secret: &str) {
         self.change(webhook, |fact| fact.secrets.confirm(secret));
+    }
+
+    /// Someone wants a delivery to be skipped.
+    pub fn skipping(&mut self, webhook: WebhookId, event: EventId) {
+        self.change(webhook, |fact| {
+            fact.skips.insert(event);
+        });
+    }
+
+    /// Someone drops what waits and was accepted up to a time.
+    pub fn dropping(&mut self, webhook: WebhookId, until: Millis) {
+        self.change(webhook, |fact| fact.drops.push(until));
+    }
+
+    /// The queue is about to take a dead letter once more, or has taken it.
+    pub fn resent(&mut self, now: u64, project: ProjectId, webhook: WebhookId, event: EventId, body: &Bytes) {
+        self.published(now, project, event, body, now);
+        if let Some(fact) = self.events.get_mut(&event) {
+            fact.only = Some(webhook);
+        }
+    }
+
+    /// Some event that the queue took.
+    pub fn any_event(&self, chance: u64) -> Option<EventId> {
+        let at = usize::try_from(chance).unwrap_or(0) % self.events.len().max(1);
+        self.events.keys().nth(at).copied()
     }
 
     fn change(&mut self, webhook: WebhookId, change: impl FnOnce(&mut WebhookFact)) {

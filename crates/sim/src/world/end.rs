@@ -59,6 +59,10 @@ impl World {
             let at = self.dice.range(0, span);
             self.later(at, Event::NewOperation);
         }
+        for _ in 0..self.plan.steerings {
+            let at = self.dice.range(0, span + GRACE);
+            self.later(at, Event::Steer { tries: 0 });
+        }
         self.later(span + GRACE, Event::Heal);
         Ok(())
     }
@@ -153,8 +157,9 @@ impl World {
         let webhooks: Vec<WebhookId> = webhooks.into_iter().map(|webhook| webhook.id).collect();
         let totals = self.runtime.block_on(async move { total.totals().await })?;
         let (dead, left) = self.look_into_the_file()?;
-        if totals.dead_letters != dead.len() as u64 {
-            self.checker.cry(|| format!("{} dead letters, {} by the totals", dead.len(), totals.dead_letters));
+        let open = dead.iter().filter(|letter| letter.open).count();
+        if totals.dead_letters != open as u64 {
+            self.checker.cry(|| format!("{open} open dead letters, {} by the totals", totals.dead_letters));
         }
         self.checker.end(&webhooks, &dead, left);
         for (counts, unacknowledged, inexact) in owners {
@@ -172,8 +177,8 @@ impl World {
         self.runtime.block_on(async move {
             let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
             let mut conn = sqlx::SqliteConnection::connect_with(&options).await?;
-            let sql = "SELECT d.event, d.webhook, d.reason, d.attempts, d.last, d.died_at, e.accepted_at, e.body \
-                       FROM dead_letters d JOIN events e ON e.id = d.event ORDER BY d.event, d.webhook";
+            let sql = "SELECT d.event, d.webhook, d.reason, d.attempts, d.last, d.died_at, e.accepted_at, e.body, \
+                       d.closed_at IS NULL FROM dead_letters d JOIN events e ON e.id = d.event ORDER BY d.event, d.webhook";
             let rows = sqlx::query(sql).fetch_all(&mut conn).await?;
             let mut dead = Vec::new();
             for row in rows {
@@ -184,8 +189,10 @@ impl World {
                     reason: row.try_get(2)?,
                     attempts: row.try_get::<i64, _>(3)?.cast_unsigned(),
                     last: row.try_get(4)?,
+                    accepted,
                     age: died.0 - accepted.0,
                     body: row.try_get(7)?,
+                    open: row.try_get(8)?,
                 });
             }
             let counts = "SELECT (SELECT count(*) FROM queue), (SELECT count(*) FROM done), \

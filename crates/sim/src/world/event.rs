@@ -29,6 +29,8 @@ pub(super) enum Event {
     NewOperation,
     /// Somebody goes on with a change.
     Operate { operation: usize },
+    /// Somebody does something about deliveries, for so many times in vain so far.
+    Steer { tries: u64 },
     /// A process takes a partition over.
     TakeOver { process: u64, partition: PartitionId },
     /// Something happens to an ownership, if it still stands.

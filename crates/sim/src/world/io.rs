@@ -83,7 +83,9 @@ impl World {
         }
         let kinds: Vec<&str> = changes.iter().map(kind).collect();
         let committed = self.call(async move { ports.store.commit(&lease, &changes).await });
-        self.trace(&format!("partition {}: commit {kinds:?}: {}", lease.partition, outcome(&committed)));
+        let moved = committed.as_ref().map(|done| (done.buried, done.dropped)).unwrap_or_default();
+        let outcome = outcome(&committed);
+        self.trace(&format!("partition {}: commit {kinds:?}: {outcome}, moved {moved:?}", lease.partition));
         if took_effect(&committed)
             && committed.is_err()
             && let Some(owner) = self.owner(ownership)

@@ -10,6 +10,7 @@
 //! | `attempts` | attempts on their way to endpoints and back |
 //! | `ingest` | clients that post events |
 //! | `people` | people who change webhooks |
+//! | `steer` | people who steer lanes and send dead letters again |
 //! | `end` | the faults stop, time passes, and the checker looks at what is left |
 
 mod attempts;
@@ -21,6 +22,7 @@ mod owner;
 mod people;
 mod ports;
 mod process;
+mod steer;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -198,6 +200,7 @@ impl World {
             Event::Post { post } => self.post(post),
             Event::NewOperation => self.new_operation(),
             Event::Operate { operation } => self.operate(operation),
+            Event::Steer { tries } => self.steer(tries),
             Event::TakeOver { process, partition } => self.take_over(process, partition),
             Event::Owned { ownership, happening } => self.owned(ownership, happening),
         }

@@ -232,6 +232,8 @@ fn ingest(
         announcements: backends.announcements.clone(),
         queue: backends.queue.clone(),
         directory: backends.store.clone(),
+        dead_letters: backends.store.clone(),
+        steerings: backends.store.clone(),
     };
     let metrics = ingest::Metrics::register(registry)?;
     Ok(Ingest::new(ports, of_ingest, Arc::new(move || clock.now().wall), metrics))

@@ -208,7 +208,7 @@ impl Database {
 
     /// Puts a message into the embedded queue. The answer comes through it, after the commit.
     pub(crate) async fn insert(&self, insert: Insert) -> Result<(), Fault> {
-        self.writer()?.submit(writer::Request::Insert(insert)).await
+        self.writer()?.submit(writer::Request::Insert(Box::new(insert))).await
     }
 
     /// Takes messages off the embedded queue. The answer comes through it, after the commit.

@@ -42,7 +42,7 @@ pub(crate) struct Delete {
 }
 
 pub(super) enum Request {
-    Insert(Insert),
+    Insert(Box<Insert>),
     Delete(Delete),
     Job(Box<dyn Job>),
 }
@@ -230,7 +230,7 @@ impl Group {
         match request {
             Request::Insert(insert) => {
                 self.bytes += insert.publication.message.body.len();
-                self.inserts.push(insert);
+                self.inserts.push(*insert);
             }
             Request::Delete(delete) => self.deletes.push(delete),
             Request::Job(job) => self.jobs.push((job, None)),
@@ -279,7 +279,7 @@ impl Group {
 
     fn answer(self, outcome: Result<(), Fault>) {
         for insert in self.inserts {
-            Request::Insert(insert).answer(outcome.clone());
+            (insert.answer)(outcome.clone());
         }
         for (job, failed) in self.jobs {
             job.answer(failed.map_or_else(|| outcome.clone(), Err));

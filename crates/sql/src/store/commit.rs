@@ -254,16 +254,21 @@ impl Commit<'_> {
                    ORDER BY r.sequence LIMIT $2";
         let rows = sqlx::query(sql).bind(webhook.to_string()).bind(i64::from(limit)).fetch_all(&mut *self.conn).await?;
         let events = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
-        self.committed.dropped += self.delete_rows(webhook, &events).await?;
+        self.committed.dropped += self.delete_rows(&ON_THE_WAY, webhook, &events).await?;
         self.committed.more |= events.len() as u64 >= u64::from(limit);
         self.delete_bodies(&events).await?;
         self.lane(webhook, None).await
     }
 
-    /// Deletes the webhook's rows of these events, wherever they rest on their way.
-    pub(super) async fn delete_rows(&mut self, webhook: WebhookId, events: &[String]) -> Result<u64, Fault> {
+    /// Deletes the webhook's rows of these events from these tables.
+    pub(super) async fn delete_rows(
+        &mut self,
+        tables: &[&str],
+        webhook: WebhookId,
+        events: &[String],
+    ) -> Result<u64, Fault> {
         let mut deleted = 0;
-        for table in ["backlog", "set_aside"] {
+        for table in tables {
             for chunk in chunks(events) {
                 let place = place_after(chunk, 1);
                 let text = |list: &str| format!("DELETE FROM {table} WHERE event IN ({list}) AND webhook = ${place}");
@@ -302,11 +307,14 @@ impl Commit<'_> {
                 self.committed.buried += run(self.conn, statement).await?;
             }
         }
-        self.delete_rows(webhook, &events).await?;
+        self.delete_rows(&ON_THE_WAY, webhook, &events).await?;
         self.committed.more |= events.len() as u64 >= u64::from(limit);
         Ok(())
     }
 }
+
+/// Where a delivery rests on its way.
+const ON_THE_WAY: [&str; 2] = ["backlog", "set_aside"];
 
 /// What is written of a delivery that is given up, beside how it was tried.
 #[derive(Clone, Copy)]

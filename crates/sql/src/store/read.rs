@@ -8,6 +8,7 @@ use spectrum_webhook_core::delivery::{DeliveryKey, Directed, HeldDelivery, Messa
 use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use spectrum_webhook_core::ports::Backlog;
 use spectrum_webhook_core::time::Millis;
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use crate::error::Fault;
@@ -15,12 +16,12 @@ use crate::sql::{Columns as _, Conn, chunks, over_list};
 
 /// Row by row, so that no more bodies are in memory than were asked for.
 pub(super) async fn backlog(conn: &mut Conn, webhook: WebhookId, rows: u32, bytes: usize) -> Result<Backlog, Fault> {
-    let sql = "SELECT e.id, e.project, e.event_type, e.accepted_at, e.registry, e.traceparent, \
-               e.only_webhook, e.original, e.body, b.sequence, b.attempts, b.sent \
-               FROM backlog b JOIN events e ON e.id = b.event \
-               WHERE b.webhook = $1 ORDER BY b.sequence, b.event LIMIT $2";
+    let sql = format!(
+        "SELECT {MESSAGE_COLUMNS}, b.sequence, b.attempts, b.sent FROM backlog b JOIN events e ON e.id = b.event \
+         WHERE b.webhook = $1 ORDER BY b.sequence, b.event LIMIT $2"
+    );
     let rows = rows.max(1);
-    let mut stream = sqlx::query(sql).bind(webhook.to_string()).bind(i64::from(rows) + 1).fetch(conn);
+    let mut stream = sqlx::query(AssertSqlSafe(sql)).bind(webhook.to_string()).bind(i64::from(rows) + 1).fetch(conn);
     let mut deliveries = Vec::new();
     let mut size = 0;
     while let Some(row) = stream.try_next().await? {
@@ -39,7 +40,12 @@ pub(super) async fn backlog(conn: &mut Conn, webhook: WebhookId, rows: u32, byte
     Ok(Backlog { deliveries, more: false })
 }
 
-fn message(row: &AnyRow) -> Result<Message, Fault> {
+/// The columns that [`message`] reads, of `events e`.
+pub(crate) const MESSAGE_COLUMNS: &str = "e.id, e.project, e.event_type, e.accepted_at, e.registry, e.traceparent, \
+                                          e.only_webhook, e.original, e.body";
+
+/// A message from [`MESSAGE_COLUMNS`], which stand first.
+pub(crate) fn message(row: &AnyRow) -> Result<Message, Fault> {
     let id = EventId(row.uuid(0)?);
     let purpose = match (row.maybe_uuid(6)?, row.maybe_uuid(7)?) {
         (None, _) => Purpose::Event,

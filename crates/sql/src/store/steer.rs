@@ -13,7 +13,8 @@ use crate::sql::{Columns as _, chunks, over_list, place_after, run};
 
 impl Commit<'_> {
     pub(super) async fn steer(&mut self, message: &Message, at: Millis, limit: u32) -> Result<(), Fault> {
-        let Purpose::Steering(Steering { webhook, command, reason }) = &message.purpose else { return Ok(()) };
+        let Purpose::Steering(steering) = &message.purpose else { return Ok(()) };
+        let Steering { webhook, command, reason } = &**steering;
         let (moved, more) = match *command {
             Command::Resume => (0, false),
             Command::Skip(event) => (self.skip(DeliveryKey { event, webhook: *webhook }, at).await?, false),
@@ -102,7 +103,7 @@ impl Commit<'_> {
                 .bind(closed.map(str::to_owned));
             moved += run(self.conn, statement).await?;
         }
-        self.delete_rows(webhook, events).await?;
+        self.delete_rows(&["backlog"], webhook, events).await?;
         Ok(moved)
     }
 }

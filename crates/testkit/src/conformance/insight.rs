@@ -147,7 +147,7 @@ async fn a_closed_dead_letter_says_how_it_was_closed(world: InsightWorld) {
     let webhook = seen.scene.webhooks[0];
     let held = seen.scene.hold(&[1]).await;
     let steering = Steering { webhook, command: Command::Drop(NOW), reason: "a 'reason'".to_owned() };
-    let message = Message { purpose: Purpose::Steering(steering), ..seen.scene.message(b"") };
+    let message = Message { purpose: Purpose::Steering(Box::new(steering)), ..seen.scene.message(b"") };
     let at = Millis(NOW.0 + 9);
     seen.scene.commit(&[Change::Steer { message: Arc::new(message), at, limit: 10 }]).await;
     let Place::Dead(dead) = seen.recipient(held[0].id, webhook).await.own.place else { panic!("no dead letter") };

@@ -7,6 +7,7 @@
 //! | `admission` | `Admission` |
 //! | `announcements` | `Announcements` |
 //! | `store` | `Store` |
+//! | `dead_letters` | `DeadLetters` and `Steerings`: what people do about what the store holds |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
 //! | `insight` | `Insight`, over what a store and a directory wrote |
 //!
@@ -16,6 +17,7 @@
 
 mod admission;
 mod announcements;
+mod dead_letters;
 mod directory;
 mod insight;
 mod insight_log;
@@ -32,10 +34,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use spectrum_webhook_core::ports::{Admission, Announcements, Directory, Insight, Queue, SequenceLock, Store};
+use spectrum_webhook_core::ports::{
+    Admission, Announcements, DeadLetters, Directory, Insight, Queue, SequenceLock, Steerings, Store,
+};
 
 pub use admission::admission;
 pub use announcements::announcements;
+pub use dead_letters::dead_letters;
 pub use directory::directory;
 pub use insight::insight;
 pub use queue::queue;
@@ -90,12 +95,16 @@ pub struct AnnouncementsWorld {
     pub keep: Keep,
 }
 
-/// What the suites of store and directory need.
+/// What the suites of store, directory and dead letters need.
 pub struct StoreWorld {
     /// The store.
     pub store: Arc<dyn Store>,
     /// The directory over the same data.
     pub directory: Arc<dyn Directory>,
+    /// Dead letters among it.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// What people wanted of lanes.
+    pub steerings: Arc<dyn Steerings>,
     /// Whatever has to live as long.
     pub keep: Keep,
 }

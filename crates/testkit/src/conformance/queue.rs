@@ -89,7 +89,7 @@ async fn a_message_comes_just_as_it_was_published(world: QueueWorld) {
         message(b""),
         message(&every_byte),
         Message { purpose: directed, ..message(BODY) },
-        Message { purpose: Purpose::Steering(steering), ..message(b"") },
+        Message { purpose: Purpose::Steering(Box::new(steering)), ..message(b"") },
     ];
     for message in &published {
         publish(&*world.queue, message).await;

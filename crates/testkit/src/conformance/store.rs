@@ -2,7 +2,7 @@
 //! `store_moves`.
 
 use spectrum_webhook_core::attempt::{AttemptRecord, Ended, Failure, Next};
-use spectrum_webhook_core::delivery::{DeadReason, Directed, Fault, LastAttempt, Message, Purpose};
+use spectrum_webhook_core::delivery::{Command, DeadReason, Directed, Fault, LastAttempt, Message, Purpose};
 use spectrum_webhook_core::ids::{Epoch, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use spectrum_webhook_core::ports::{
     Change, Committed, LaneMode, LaneRecord, Lease, NewWebhook, PortError, Project, Pruning, RestingLane, Unreadable,
@@ -162,6 +162,7 @@ async fn a_fenced_owner_writes_nothing(world: StoreWorld) {
         Change::Disable { webhook, reason: DisabledReason::Gone, at: NOW },
         Change::Drop { webhook, limit: 10 },
         Change::Expire { webhook, before: Millis(i64::MAX), at: NOW, limit: 10 },
+        store_moves::steer(&scene, Command::Drop(NOW)).1,
     ];
     // An older epoch, one that nobody took over with, and another partition's.
     let strangers = [

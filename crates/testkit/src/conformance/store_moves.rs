@@ -193,9 +193,9 @@ async fn expiring_buries_the_old_ones_in_steps(world: StoreWorld) {
     assert_eq!(counts(&scene).await, (2, 0, 4));
 }
 
-fn steer(scene: &Scene, command: Command) -> (Message, Change) {
+pub(super) fn steer(scene: &Scene, command: Command) -> (Message, Change) {
     let steering = Steering { webhook: scene.webhooks[0], command, reason: "a reason".to_owned() };
-    let message = Message { purpose: Purpose::Steering(steering), ..scene.message(b"") };
+    let message = Message { purpose: Purpose::Steering(Box::new(steering)), ..scene.message(b"") };
     (message.clone(), Change::Steer { message: Arc::new(message), at: NOW, limit: 2 })
 }
 
@@ -211,6 +211,10 @@ async fn a_skip_makes_one_dead_letter_and_can_be_repeated(world: StoreWorld) {
     }
     assert!(scene.has_row(&order).await, "it is known to be done");
     assert!(scene.has_row(&held[1]).await);
+    // What is set aside is not at the head: it stays.
+    scene.commit(&[set_aside(&scene, &held[0])]).await;
+    assert_eq!(scene.commit(&[steer(&scene, Command::Skip(held[0].id)).1]).await.buried, 0);
+    assert_eq!(counts(&scene).await, (1, 1, 1));
 }
 
 async fn a_steered_drop_goes_in_steps_and_what_it_dropped_stays_settled(world: StoreWorld) {

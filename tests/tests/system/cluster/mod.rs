@@ -5,3 +5,5 @@ mod refusals;
 mod services;
 mod sharing;
 mod stage;
+
+pub(crate) use stage::settings;

@@ -296,18 +296,19 @@ impl World {
     }
 
     fn wish(&mut self, wish: Wish) {
-        let waiting = (1..=self.events).filter(|event| !self.delivered.contains(event) && !self.orders.contains(event));
+        let mut waiting =
+            (1..=self.events).filter(|event| !self.delivered.contains(event) && !self.orders.contains(event));
         let command = match wish {
             Wish::Resume => Command::Resume,
             Wish::Drop => Command::Drop(self.now.wall),
             Wish::Skip(behind) => {
-                let Some(event) = waiting.skip(usize::from(behind)).next() else { return };
+                let Some(event) = waiting.nth(usize::from(behind)) else { return };
                 Command::Skip(event_id(event))
             }
         };
         self.events += 1;
         self.orders.insert(self.events);
-        let purpose = Purpose::Steering(Steering { webhook: WEBHOOK, command, reason: "a test".to_owned() });
+        let purpose = Purpose::Steering(Box::new(Steering { webhook: WEBHOOK, command, reason: "a test".to_owned() }));
         let order = Arc::new(Message { purpose, ..message(self.events, self.now.wall) });
         self.queue.insert(self.events, Arc::clone(&order));
         self.fan_out(order);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::delivery::{Command, DeadReason, HeldDelivery, Message, Purpose, Steering};
+use crate::delivery::{Command, DeadReason, HeldDelivery, Message, Purpose};
 use crate::ids::{EventId, ProjectId, Sequence, WebhookId};
 use crate::ports::{Change, Committed, LaneRecord, RestingLane};
 use crate::webhook::DisabledReason;
@@ -97,8 +97,8 @@ impl ModelStore {
     }
 
     fn steer(&mut self, message: &Message, limit: u32, committed: &mut Committed) {
-        let Purpose::Steering(Steering { command, .. }) = &message.purpose else { panic!("an order") };
-        match command {
+        let Purpose::Steering(steering) = &message.purpose else { panic!("an order") };
+        match &steering.command {
             Command::Resume => {}
             Command::Skip(event) => {
                 if let Some(row) = take(&mut self.backlog, *event) {

@@ -10,7 +10,7 @@ use crate::ports::Change;
 use crate::time::Millis;
 
 fn order(number: u64, command: Command) -> Input {
-    let purpose = Purpose::Steering(Steering { webhook: WEBHOOK, command, reason: "a test".to_owned() });
+    let purpose = Purpose::Steering(Box::new(Steering { webhook: WEBHOOK, command, reason: "a test".to_owned() }));
     Input::Steer(Arc::new(Message { purpose, ..message(number, Millis(START)) }))
 }
 

@@ -1,0 +1,50 @@
+//! A test event: to one webhook alone, whatever types that takes, behind what is waiting for it.
+
+use axum::extract::State;
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+use spectrum_webhook_core::delivery::{Directed, Purpose};
+
+use super::answer::Sent;
+use super::{Extra, must_be_enabled};
+use crate::auth::Ids;
+use crate::identity;
+use crate::manage::{Answer, Iso};
+use crate::problem;
+use crate::state::Ingest;
+
+/// `POST /projects/{project}/webhooks/{webhook}/test`
+///
+/// The event has all that the vendor's receiver library asks for, so that a good receiver takes it.
+pub(crate) async fn test(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
+    let shared = ingest.shared();
+    let project = shared.project(&headers, &ids).await?;
+    let webhook = shared.webhook(project.id, ids.webhook).await?;
+    must_be_enabled(&webhook)?;
+    let now = shared.now();
+    let id = identity::event_id(now);
+    let space = json!({ "id": "spectrum-webhook-test", "platform": "imessage" });
+    let body = json!({
+        "event": "messages",
+        "space": space,
+        "message": {
+            "id": format!("test-{id}"),
+            "platform": "imessage",
+            "direction": "inbound",
+            "timestamp": Iso(now).to_string(),
+            "sender": { "id": "spectrum-webhook-test", "platform": "imessage" },
+            "space": space,
+            "content": { "type": "text", "text": "A test of your webhook" },
+        },
+    });
+    let extra = Extra {
+        id,
+        event_type: "messages".to_owned(),
+        purpose: Purpose::Directed(Directed { webhook: webhook.id, event: id }),
+        traceparent: identity::traceparent(&headers),
+        body: body.to_string().into(),
+        again: false,
+    };
+    shared.publish_extra(&project, extra).await?;
+    Ok(problem::answer(StatusCode::ACCEPTED, problem::success(&Sent { id, event_id: id })))
+}

@@ -1,0 +1,128 @@
+//! One dead letter, and steerings that are done after a while: ports of the world.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use spectrum_webhook_core::delivery::{DeadReason, Fault, Message, Purpose};
+use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
+use spectrum_webhook_core::ports::{DeadLetter, DeadLetters, LetterQuery, PortError, Resending, Steered, Steerings};
+use spectrum_webhook_core::time::Millis;
+
+use crate::world::{ID, NOW, World};
+
+#[async_trait]
+impl DeadLetters for World {
+    async fn letters(&self, _: &LetterQuery) -> Result<Vec<DeadLetter>, PortError> {
+        Self::fails(&self.letters_fail).map(|()| Vec::new())
+    }
+
+    async fn letter(
+        &self,
+        _: ProjectId,
+        _: WebhookId,
+        id: EventId,
+    ) -> Result<Option<(DeadLetter, Message)>, PortError> {
+        Self::fails(&self.letters_fail)?;
+        Ok((id == LETTER).then(|| (letter(), letter_message())))
+    }
+
+    async fn begin_resend(
+        &self,
+        _: ProjectId,
+        _: WebhookId,
+        id: EventId,
+        proposed: EventId,
+    ) -> Result<Option<Resending>, PortError> {
+        Self::fails(&self.letters_fail)?;
+        let mut resends = self.resends.lock();
+        let known = resends.iter().find(|(letter, _)| *letter == id).map(|(_, resend)| *resend);
+        if known.is_none() {
+            resends.push((id, proposed));
+        }
+        let resending = Resending { id: known.unwrap_or(proposed), again: known.is_some(), message: letter_message() };
+        Ok((id == LETTER).then_some(resending))
+    }
+
+    async fn end_resend(&self, _: WebhookId, id: EventId, _: Millis) -> Result<(), PortError> {
+        self.call(format!("end resend {id}"));
+        Self::fails(&self.end_fails)
+    }
+
+    async fn discard(
+        &self,
+        _: ProjectId,
+        _: WebhookId,
+        ids: Option<&[EventId]>,
+        _: &str,
+        _: Millis,
+        limit: u32,
+    ) -> Result<u64, PortError> {
+        Self::fails(&self.letters_fail)?;
+        // As if there were a thousand and one.
+        let steps = self.call_count("discard") as u64;
+        self.call("discard");
+        Ok(ids.map_or(u64::from(limit).min(1_001 - steps * u64::from(limit)), |ids| ids.len() as u64))
+    }
+}
+
+#[async_trait]
+impl Steerings for World {
+    async fn steered(&self, _: ProjectId, id: EventId) -> Result<Option<Steered>, PortError> {
+        Self::fails(&self.letters_fail)?;
+        let asked = self.call_count("steered");
+        self.call("steered");
+        let command = "resume".to_owned();
+        let done_at = (asked >= self.steered_after.load(SeqCst)).then_some(NOW);
+        Ok(Some(Steered { id, command, event: None, reason: "r".to_owned(), asked_at: NOW, done_at, deliveries: 4 }))
+    }
+
+    async fn steerings(
+        &self,
+        _: ProjectId,
+        _: WebhookId,
+        _: Option<(Millis, EventId)>,
+        _: u32,
+    ) -> Result<Vec<Steered>, PortError> {
+        Self::fails(&self.letters_fail).map(|()| Vec::new())
+    }
+
+    async fn first_waiting(&self, _: WebhookId, _: Option<EventId>) -> Result<Option<EventId>, PortError> {
+        Self::fails(&self.letters_fail).map(|()| None)
+    }
+}
+
+/// The one dead letter of this world.
+pub(crate) const LETTER: EventId = EventId(uuid::Uuid::from_u128(0x0196_0000_0000_7000_8000_0000_0000_0004));
+
+fn letter_message() -> Message {
+    Message {
+        id: LETTER,
+        project: ID,
+        event_type: "messages".to_owned(),
+        accepted_at: NOW,
+        registry: RegistryVersion(1),
+        traceparent: None,
+        purpose: Purpose::Event,
+        body: Bytes::from_static(br#"{"event":"messages"}"#),
+    }
+}
+
+fn letter() -> DeadLetter {
+    DeadLetter {
+        id: LETTER,
+        event: LETTER,
+        webhook: WebhookId(LETTER.0),
+        event_type: "messages".to_owned(),
+        sequence: Sequence(9),
+        reason: DeadReason::Fatal,
+        fault: Fault::Receiver,
+        attempts: 1,
+        last: Some("status_400".to_owned()),
+        accepted_at: NOW,
+        died_at: NOW,
+        closed: None,
+        closed_reason: None,
+        resent_as: None,
+    }
+}
