@@ -5,11 +5,10 @@ use spectrum_webhook_core::delivery::DeliveryKey;
 use spectrum_webhook_core::ids::{EventId, ProjectId, Sequence, WebhookId};
 use spectrum_webhook_core::ports::{AttemptFilter, AttemptKey, AttemptPage};
 use spectrum_webhook_core::time::Millis;
-use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use crate::error::Fault;
-use crate::sql::{Columns as _, Conn, Statement, number};
+use crate::sql::{Columns as _, Conditions, Conn, number};
 
 /// The columns that [`attempt_of`] reads, of `attempts a`.
 pub(super) const COLUMNS: &str = "a.event, a.webhook, a.project, a.event_type, a.sequence, a.number, a.started_at, \
@@ -58,86 +57,46 @@ pub(super) fn attempt_of(row: &AnyRow) -> Result<AttemptRecord, Fault> {
     })
 }
 
-enum Value {
-    Text(String),
-    Int(i64),
+/// The part of the log that is looked through: what an index leads to.
+fn scope(conditions: &mut Conditions, project: ProjectId, filter: &AttemptFilter) {
+    // A webhook belongs to one project, which was asked before: its index alone leads to its rows.
+    match filter.webhook {
+        Some(webhook) => conditions.and_if("a.webhook = {}", Some(webhook.to_string())),
+        None => conditions.and_if("a.project = {}", Some(project.to_string())),
+    }
+    conditions.and_if("a.started_at >= {}", filter.from.map(|from| from.0));
+    conditions.and_if("a.started_at < {}", filter.to.map(|to| to.0));
+    if let Some(after) = filter.after {
+        let at = conditions.place(after.started_at.0);
+        let (event, webhook) = (conditions.place(after.event.to_string()), conditions.place(after.webhook.to_string()));
+        let number = conditions.place(i64::from(after.number));
+        // The first one leads an index to where the page begins.
+        conditions.and(&format!(
+            "a.started_at <= {at} AND (a.started_at, a.event, a.webhook, a.number) < ({at}, {event}, {webhook}, \
+             {number})"
+        ));
+    }
 }
 
-/// Conditions and the values of their places.
-struct Terms {
-    values: Vec<Value>,
-}
-
-impl Terms {
-    /// The place of a value.
-    fn text(&mut self, value: impl ToString) -> String {
-        self.values.push(Value::Text(value.to_string()));
-        format!("${}", self.values.len())
+/// What is asked of each row that is looked at.
+fn tests(conditions: &mut Conditions, filter: &AttemptFilter) -> String {
+    let mut tests = Vec::new();
+    match filter.delivered {
+        Some(true) => tests.push("a.status BETWEEN 200 AND 299".to_owned()),
+        Some(false) => tests.push("(a.status IS NULL OR a.status NOT BETWEEN 200 AND 299)".to_owned()),
+        None => {}
     }
-
-    fn int(&mut self, value: i64) -> String {
-        self.values.push(Value::Int(value));
-        format!("${}", self.values.len())
+    if let Some((low, high)) = filter.status {
+        let (low, high) = (conditions.place(i64::from(low)), conditions.place(i64::from(high)));
+        tests.push(format!("a.status BETWEEN {low} AND {high}"));
     }
-
-    fn bind(&self, statement: Statement) -> Statement {
-        self.values.iter().fold(statement, |statement, value| match value {
-            Value::Text(text) => statement.bind(text.clone()),
-            Value::Int(int) => statement.bind(*int),
-        })
+    if let Some(failure) = filter.failure {
+        tests.push(format!("a.failure = {}", conditions.place(failure.code())));
     }
-
-    /// The part of the log that is looked through: what an index leads to.
-    fn scope(&mut self, project: ProjectId, filter: &AttemptFilter) -> Vec<String> {
-        // A webhook belongs to one project, which was asked before: its index alone leads to its rows.
-        let mut terms = vec![match filter.webhook {
-            Some(webhook) => format!("a.webhook = {}", self.text(webhook)),
-            None => format!("a.project = {}", self.text(project)),
-        }];
-        terms.extend(self.period(filter));
-        terms
+    if let Some(event_type) = &filter.event_type {
+        tests.push(format!("a.event_type = {}", conditions.place(event_type.as_str())));
     }
-
-    fn period(&mut self, filter: &AttemptFilter) -> Vec<String> {
-        let mut terms = Vec::new();
-        if let Some(from) = filter.from {
-            terms.push(format!("a.started_at >= {}", self.int(from.0)));
-        }
-        if let Some(to) = filter.to {
-            terms.push(format!("a.started_at < {}", self.int(to.0)));
-        }
-        if let Some(after) = filter.after {
-            let at = self.int(after.started_at.0);
-            let (event, webhook) = (self.text(after.event), self.text(after.webhook));
-            let number = self.int(after.number.into());
-            // The first term leads an index to where the page begins.
-            terms.push(format!(
-                "a.started_at <= {at} AND (a.started_at, a.event, a.webhook, a.number) < \
-                 ({at}, {event}, {webhook}, {number})"
-            ));
-        }
-        terms
-    }
-
-    /// What is asked of each row that is looked at.
-    fn tests(&mut self, filter: &AttemptFilter) -> Vec<String> {
-        let mut terms = Vec::new();
-        match filter.delivered {
-            Some(true) => terms.push("a.status BETWEEN 200 AND 299".to_owned()),
-            Some(false) => terms.push("(a.status IS NULL OR a.status NOT BETWEEN 200 AND 299)".to_owned()),
-            None => {}
-        }
-        if let Some((low, high)) = filter.status {
-            terms.push(format!("a.status BETWEEN {} AND {}", self.int(low.into()), self.int(high.into())));
-        }
-        if let Some(failure) = filter.failure {
-            terms.push(format!("a.failure = {}", self.text(failure.code())));
-        }
-        if let Some(event_type) = &filter.event_type {
-            terms.push(format!("a.event_type = {}", self.text(event_type)));
-        }
-        terms
-    }
+    tests.join(" AND ")
 }
 
 pub(super) async fn page(
@@ -151,28 +110,30 @@ pub(super) async fn page(
     {
         return Ok(AttemptPage::default());
     }
-    let mut terms = Terms { values: Vec::new() };
+    let mut conditions = Conditions::default();
     let most = i64::from(limit) + 1;
-    let of_event = filter.event.map(|event| format!("event = {} LIMIT {SCAN}", terms.text(event)));
-    let mut tests = Vec::new();
-    let part = match of_event {
+    let statement = if let Some(event) = filter.event {
         // Few, and led to by the event alone; whatever else is asked is asked of each.
-        Some(of_event) => {
-            tests = terms.scope(project, &filter);
-            tests.push(format!("a.project = {}", terms.text(project)));
-            format!("(SELECT * FROM attempts WHERE {of_event})")
+        let event = conditions.place(event.to_string());
+        let head = format!("SELECT {COLUMNS} FROM (SELECT * FROM attempts WHERE event = {event} LIMIT {SCAN}) AS a");
+        scope(&mut conditions, project, &filter);
+        conditions.and_if("a.project = {}", Some(project.to_string()));
+        if filter.looks_into_rows() {
+            let tests = tests(&mut conditions, &filter);
+            conditions.and(&tests);
         }
-        None => {
-            let scope = terms.scope(project, &filter).join(" AND ");
-            let looked_at = if filter.looks_into_rows() { i64::from(SCAN) } else { most };
-            format!("(SELECT a.* FROM attempts a WHERE {scope} {NEWEST_FIRST} LIMIT {looked_at})")
-        }
+        conditions.statement(&head, &format!(" {NEWEST_FIRST} LIMIT {most}"))
+    } else if filter.looks_into_rows() {
+        scope(&mut conditions, project, &filter);
+        let tests = tests(&mut conditions, &filter);
+        let tail = format!(" {NEWEST_FIRST} LIMIT {SCAN}) AS a WHERE {tests} {NEWEST_FIRST} LIMIT {most}");
+        conditions.statement(&format!("SELECT {COLUMNS} FROM (SELECT a.* FROM attempts a"), &tail)
+    } else {
+        scope(&mut conditions, project, &filter);
+        let tail = format!(" {NEWEST_FIRST} LIMIT {most}");
+        conditions.statement(&format!("SELECT {COLUMNS} FROM attempts a"), &tail)
     };
-    tests.extend(terms.tests(&filter));
-    let condition = if tests.is_empty() { String::new() } else { format!("WHERE {}", tests.join(" AND ")) };
-    let sql = format!("SELECT {COLUMNS} FROM {part} AS a {condition} {NEWEST_FIRST} LIMIT {most}");
-    // Only fixed text and numbered places are in it.
-    let rows = terms.bind(sqlx::query(AssertSqlSafe(sql))).fetch_all(&mut *conn).await?;
+    let rows = statement.fetch_all(&mut *conn).await?;
     let mut attempts = rows.iter().map(attempt_of).collect::<Result<Vec<_>, _>>()?;
     if attempts.len() > limit as usize {
         attempts.truncate(limit as usize);
@@ -193,14 +154,11 @@ async fn last_looked_at(
     project: ProjectId,
     filter: &AttemptFilter,
 ) -> Result<Option<AttemptKey>, Fault> {
-    let mut terms = Terms { values: Vec::new() };
-    let scope = terms.scope(project, filter).join(" AND ");
-    let sql = format!(
-        "SELECT a.started_at, a.event, a.webhook, a.number FROM attempts a WHERE {scope} {NEWEST_FIRST} \
-         LIMIT 1 OFFSET {}",
-        SCAN - 1
-    );
-    let row = terms.bind(sqlx::query(AssertSqlSafe(sql))).fetch_optional(conn).await?;
+    let mut conditions = Conditions::default();
+    scope(&mut conditions, project, filter);
+    let head = "SELECT a.started_at, a.event, a.webhook, a.number FROM attempts a";
+    let tail = format!(" {NEWEST_FIRST} LIMIT 1 OFFSET {}", SCAN - 1);
+    let row = conditions.statement(head, &tail).fetch_optional(conn).await?;
     row.map(|row| {
         Ok(AttemptKey {
             started_at: Millis(row.int(0)?),
