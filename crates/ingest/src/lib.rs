@@ -13,6 +13,7 @@
 //! | `batch`, `lines` | many events, one a line |
 //! | `manage` | projects and webhooks: fields, URLs, changes, answers |
 //! | `steer` | what people do about deliveries: dead letters, lanes, test events |
+//! | `see` | the delivery log, where events stand, how webhooks are |
 //! | `page` | lists that come in pages: what a query may say |
 //! | [`problem`] | every error, as status and body |
 //! | [`metrics`] | what is counted |
@@ -31,6 +32,7 @@ pub mod metrics;
 mod page;
 pub mod problem;
 pub mod router;
+mod see;
 pub mod settings;
 pub mod state;
 mod steer;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use spectrum_webhook_core::ids::{PartitionId, ProjectId};
-use spectrum_webhook_core::ports::{Admission, Announcements, DeadLetters, Directory, Queue, Steerings};
+use spectrum_webhook_core::ports::{Admission, Announcements, DeadLetters, Directory, Insight, Queue, Steerings};
 use spectrum_webhook_core::time::Millis;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -28,6 +28,8 @@ pub struct Ports {
     pub queue: Arc<dyn Queue>,
     /// Projects and webhooks.
     pub directory: Arc<dyn Directory>,
+    /// What became of events.
+    pub insight: Arc<dyn Insight>,
     /// What was given up.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// What people wanted of lanes.

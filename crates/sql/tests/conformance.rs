@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use spectrum_webhook_sql::Embedded;
 use spectrum_webhook_testkit::conformance::{
-    self, AdmissionWorld, AnnouncementsWorld, Fixture, Keep, LockWorld, QueueWorld, StoreWorld,
+    self, AdmissionWorld, AnnouncementsWorld, Fixture, InsightWorld, Keep, LockWorld, QueueWorld, StoreWorld,
 };
 
 struct Sqlite;
@@ -66,6 +66,23 @@ impl Fixture<StoreWorld> for Sqlite {
     }
 }
 
+#[async_trait]
+impl Fixture<InsightWorld> for Sqlite {
+    async fn fresh(&self) -> InsightWorld {
+        let (embedded, keep) = open().await;
+        let store = embedded.store.clone();
+        let insight = store.clone();
+        let store = StoreWorld {
+            store: store.clone(),
+            directory: store.clone(),
+            dead_letters: store.clone(),
+            steerings: store,
+            keep,
+        };
+        InsightWorld { insight, store }
+    }
+}
+
 #[tokio::test]
 async fn the_embedded_queue_conforms() {
     conformance::queue(&Sqlite).await;
@@ -94,6 +111,11 @@ async fn the_store_conforms_on_sqlite() {
 #[tokio::test]
 async fn the_directory_conforms_on_sqlite() {
     conformance::directory(&Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_insight_conforms_on_sqlite() {
+    conformance::insight(&Sqlite).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 //! | `store` | `Store` |
 //! | `dead_letters` | `DeadLetters` and `Steerings`: what people do about what the store holds |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
+//! | `insight` | `Insight`, over what a store and a directory wrote |
 //!
 //! A suite panics at the first check that fails; the last check logged (at `info`) is that one.
 
@@ -18,6 +19,8 @@ mod admission;
 mod announcements;
 mod dead_letters;
 mod directory;
+mod insight;
+mod insight_log;
 mod queue;
 mod samples;
 mod sequence_lock;
@@ -32,13 +35,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Queue, SequenceLock, Steerings, Store,
+    Admission, Announcements, DeadLetters, Directory, Insight, Queue, SequenceLock, Steerings, Store,
 };
 
 pub use admission::admission;
 pub use announcements::announcements;
 pub use dead_letters::dead_letters;
 pub use directory::directory;
+pub use insight::insight;
 pub use queue::queue;
 pub use sequence_lock::sequence_lock;
 pub use store::store;
@@ -103,6 +107,14 @@ pub struct StoreWorld {
     pub steerings: Arc<dyn Steerings>,
     /// Whatever has to live as long.
     pub keep: Keep,
+}
+
+/// What insight's suite needs.
+pub struct InsightWorld {
+    /// The insight under test.
+    pub insight: Arc<dyn Insight>,
+    /// What writes what it reads.
+    pub store: StoreWorld,
 }
 
 /// Longer than any check takes: one that hangs fails under its name.
