@@ -15,7 +15,7 @@ const COLUMNS: Columns = Columns {
         ("webhook", |attempt| text(attempt, "webhookId")),
         ("event", |attempt| text(attempt, "eventId")),
         ("type", |attempt| text(attempt, "eventType")),
-        ("attempt", |attempt| text(attempt, "attempt")),
+        ("attempt", number),
         ("result", result),
         ("ms", |attempt| text(attempt, "totalMs")),
         ("next", next),
@@ -23,6 +23,12 @@ const COLUMNS: Columns = Columns {
     ],
     tint: |attempt| Tint::of(&text(attempt, "outcome")),
 };
+
+/// Its number, and whether it was of a dead letter that was sent again.
+pub(super) fn number(attempt: &Value) -> String {
+    let number = text(attempt, "attempt");
+    if attempt["resendId"].is_null() { number } else { format!("{number} (resend)") }
+}
 
 /// The status, or why there is none.
 pub(super) fn result(attempt: &Value) -> String {

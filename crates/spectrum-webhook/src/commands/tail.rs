@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::attempts::{next, result};
+use super::attempts::{next, number, result};
 use super::output::{Output, Tint, note, text};
 use super::{asked_to_end, say, with_api};
 use crate::api_client::Api;
@@ -139,14 +139,15 @@ impl<'a> Follow<'a> {
             say(row);
             return;
         }
-        let [started, webhook, kind, event, number] =
-            ["startedAt", "webhookId", "eventType", "eventId", "attempt"].map(|name| text(attempt, name));
-        let (result, took, next) = (result(attempt), text(attempt, "totalMs"), next(attempt));
+        let [started, webhook, kind, event] =
+            ["startedAt", "webhookId", "eventType", "eventId"].map(|name| text(attempt, name));
+        let (number, result, took) = (number(attempt), result(attempt), text(attempt, "totalMs"));
+        let outcome = Tint::of(&text(attempt, "outcome"));
+        let next = if outcome == Tint::Good { String::new() } else { format!(", next: {}", next(attempt)) };
         let response = if attempt["response"].is_null() { String::new() } else { text(attempt, "response") };
-        let line = format!(
-            "{started} {webhook} {kind} {event} attempt {number}: {result} in {took} ms, next: {next}  {response}"
-        );
-        self.output.cut_line(line.trim_end(), Tint::of(&text(attempt, "outcome")));
+        let line =
+            format!("{started} {webhook} {kind} {event} attempt {number}: {result} in {took} ms{next}  {response}");
+        self.output.cut_line(line.trim_end(), outcome);
     }
 }
 
