@@ -1,8 +1,7 @@
 //! Which server a client command talks to and as whom: flags go before the environment, and that before a profile.
 
-use uuid::Uuid;
-
 use url::Url;
+use uuid::Uuid;
 
 use crate::api_client::Credentials;
 use crate::cli::access::Access;

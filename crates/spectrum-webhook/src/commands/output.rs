@@ -93,7 +93,8 @@ impl Output {
             say(data);
             return Ok(());
         }
-        let Value::Object(fields) = serde_json::from_str(data.get())? else {
+        let answer: Value = serde_json::from_str(data.get())?;
+        let Some(fields) = answer.as_object() else {
             say(printable(data.get(), LONGEST));
             return Ok(());
         };
@@ -105,9 +106,9 @@ impl Output {
                     let (first, others): (Vec<_>, Vec<_>) =
                         inner.keys().partition(|key| INNER_FIRST.contains(&key.as_str()));
                     let keys = first.into_iter().chain(others);
-                    rows.extend(keys.map(|key| [format!("{name}.{key}"), text(&fields[name], key)]));
+                    rows.extend(keys.map(|key| [format!("{name}.{key}"), text(&answer[name], key)]));
                 }
-                _ => rows.push([name.to_owned(), text(&Value::Object(fields.clone()), name)]),
+                _ => rows.push([name.to_owned(), text(&answer, name)]),
             }
         }
         let width = rows.iter().map(|[name, _]| name.chars().count()).max().unwrap_or_default();
