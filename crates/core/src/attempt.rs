@@ -62,6 +62,11 @@ impl Failure {
         }
     }
 
+    /// The failure of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|failure| failure.code() == code)
+    }
+
     /// Whether the request went out: the guard, DNS, connect and TLS had all succeeded.
     pub fn sent(self) -> bool {
         matches!(self, Self::Timeout | Self::Reset | Self::Protocol)
@@ -136,6 +141,21 @@ impl Next {
         }
     }
 
+    /// What a code and a time say; `None` when there is no such code, or it lacks its time.
+    pub fn from_code(code: Option<&str>, at: Option<Millis>) -> Option<Self> {
+        match code {
+            None => Some(Self::Undecided),
+            Some("delivered") => Some(Self::Delivered),
+            Some("retry") => at.map(Self::Retry),
+            Some("set_aside") => Some(Self::SetAside),
+            Some("outage") => at.map(Self::Outage),
+            Some("dead_letter") => Some(Self::DeadLetter),
+            Some("disabled") => Some(Self::Disabled),
+            Some("dropped") => Some(Self::Dropped),
+            Some(_) => None,
+        }
+    }
+
     /// When it is tried again.
     pub fn at(self) -> Option<Millis> {
         match self {
@@ -176,4 +196,31 @@ pub struct AttemptRecord {
     pub snippet: String,
     /// What happens next.
     pub next: Next,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_by_its_code_is_read_by_it() {
+        for failure in Failure::ALL {
+            assert_eq!(Failure::from_code(failure.code()), Some(failure));
+        }
+        let at = Millis(7);
+        for next in [
+            Next::Delivered,
+            Next::Retry(at),
+            Next::SetAside,
+            Next::Outage(at),
+            Next::DeadLetter,
+            Next::Disabled,
+            Next::Dropped,
+            Next::Undecided,
+        ] {
+            assert_eq!(Next::from_code(next.code(), next.at()), Some(next));
+        }
+        assert_eq!(Next::from_code(Some("retry"), None), None, "it lacks its time");
+        assert_eq!((Failure::from_code("?"), Next::from_code(Some("?"), None)), (None, None));
+    }
 }

@@ -241,4 +241,36 @@ impl LastAttempt {
             Self::Failed(failure) => failure.code().to_owned(),
         }
     }
+
+    /// The end of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        match code.strip_prefix("status_") {
+            Some(status) => status.parse().ok().map(Self::Status),
+            None => Failure::from_code(code).map(Self::Failed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_by_its_code_is_read_by_it() {
+        for last in [LastAttempt::Status(503), LastAttempt::Failed(Failure::Timeout)] {
+            assert_eq!(LastAttempt::from_code(&last.code()), Some(last));
+        }
+        for reason in
+            [DeadReason::Fatal, DeadReason::Poison, DeadReason::Expired, DeadReason::Skipped, DeadReason::Dropped]
+        {
+            assert_eq!(DeadReason::from_code(reason.code()), Some(reason));
+        }
+        for fault in [Fault::Receiver, Fault::Platform] {
+            assert_eq!(Fault::from_code(fault.code()), Some(fault));
+        }
+        for closing in [Closing::Resent, Closing::Discarded, Closing::Dropped] {
+            assert_eq!(Closing::from_code(closing.code()), Some(closing));
+        }
+        assert_eq!((LastAttempt::from_code("status_x"), DeadReason::from_code("")), (None, None));
+    }
 }

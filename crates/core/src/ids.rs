@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::time::Millis;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -55,6 +57,14 @@ uuid_id!(
     /// One start of one process: what a lease names as its owner.
     OwnerId
 );
+
+impl EventId {
+    /// When it was given, by the clock of whoever gave it; `None` when it is no UUIDv7.
+    pub fn given_at(self) -> Option<Millis> {
+        let (seconds, nanos) = self.0.get_timestamp().filter(|_| self.0.get_version_num() == 7)?.to_unix();
+        Some(Millis(i64::try_from(seconds).ok()?.checked_mul(1_000)?.checked_add(i64::from(nanos) / 1_000_000)?))
+    }
+}
 
 /// A slice of the projects, numbered from 0; whoever holds its lease delivers all its events.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

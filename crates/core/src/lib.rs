@@ -10,6 +10,7 @@
 //! | [`sign`], [`address`], [`classify`], [`retry`], [`retry_after`] | the contract's rules |
 //! | [`lane`] | the deliveries of one webhook, in order: a state machine without IO |
 //! | [`partition`] | the events of a partition's projects: numbered, fanned out into lanes, settled |
+//! | [`explain`] | what became of an event, and how a webhook is, in words |
 //! | [`ports`] | what the core needs from the world |
 
 pub mod address;
@@ -19,6 +20,7 @@ pub mod check;
 pub mod classify;
 pub mod delivery;
 pub mod event;
+pub mod explain;
 pub mod ids;
 pub mod lane;
 pub mod partition;

@@ -27,6 +27,8 @@ use crate::state::Shared;
 pub(crate) struct Ids {
     pub(crate) project: Option<ProjectId>,
     pub(crate) webhook: Option<WebhookId>,
+    /// It stands where a webhook's does.
+    pub(crate) event: Option<EventId>,
     /// A dead letter's, or a replay's.
     pub(crate) third: Option<uuid::Uuid>,
 }
@@ -45,13 +47,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Ids {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // Every route is /projects/{project}[/webhooks/{webhook}[/…/{third}…]…]. A UUID has nothing to be percent-decoded, and
-        // axum's extractor would answer for one segment that cannot be, whatever the others are.
+        // Every route is /projects/{project}[/webhooks/{webhook}[/…/{third}…]…] or /projects/{project}/events/{event}. A
+        // UUID has nothing to be percent-decoded, and axum's extractor would answer for one segment that cannot be,
+        // whatever the others are.
         let mut segments = parts.uri.path().split('/').skip(2);
         let project = segments.next().and_then(uuid).map(ProjectId);
-        let webhook = segments.nth(1).and_then(uuid).map(WebhookId);
+        let second = segments.nth(1).and_then(uuid);
         let third = segments.nth(1).and_then(uuid);
-        Ok(Self { project, webhook, third })
+        Ok(Self { project, webhook: second.map(WebhookId), event: second.map(EventId), third })
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `batch`, `lines` | many events, one a line |
 //! | `manage` | projects and webhooks: fields, URLs, changes, answers |
 //! | `steer` | what people do about deliveries: dead letters, lanes, test events |
+//! | `see` | the delivery log, where events stand, how webhooks are |
 //! | `replay` | many events once more to one webhook, as a job |
 //! | `notices` | what happened to webhooks, as events for operations |
 //! | `background` | what is done beside requests |
@@ -37,6 +38,7 @@ mod page;
 pub mod problem;
 mod replay;
 pub mod router;
+mod see;
 pub mod settings;
 pub mod state;
 mod steer;

@@ -1,18 +1,18 @@
 //! Which path is served by what. Every path is served with and without the trailing slash.
 
-use axum::routing::{MethodRouter, get, patch, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Router, middleware};
 
 use crate::problem::{METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
 use crate::state::Ingest;
-use crate::{accept, batch, leftover, manage, replay, steer};
+use crate::{accept, batch, leftover, manage, replay, see, steer};
 
 /// The routes of the ingest and the management API.
 pub fn router(state: Ingest) -> Router {
-    let routes: [(&str, MethodRouter<Ingest>); 22] = [
+    let routes: [(&str, MethodRouter<Ingest>); 24] = [
         ("/projects/{project}", get(manage::project)),
         ("/projects/{project}/webhooks", get(manage::list).post(manage::register)),
-        ("/projects/{project}/webhooks/{webhook}", patch(manage::change).delete(manage::delete)),
+        ("/projects/{project}/webhooks/{webhook}", get(see::webhook).patch(manage::change).delete(manage::delete)),
         ("/projects/{project}/webhooks/{webhook}/secret/rotate", post(manage::rotate)),
         ("/projects/{project}/webhooks/{webhook}/resume", post(steer::resume)),
         ("/projects/{project}/webhooks/{webhook}/skip", post(steer::skip)),
@@ -30,7 +30,9 @@ pub fn router(state: Ingest) -> Router {
         ("/projects/{project}/webhooks/{webhook}/replays/{replay}/resume", post(replay::resume)),
         ("/projects/{project}/webhooks/{webhook}/replays/{replay}/cancel", post(replay::cancel)),
         ("/projects/{project}/dead-letters", get(steer::letters)),
+        ("/projects/{project}/attempts", get(see::attempts)),
         ("/projects/{project}/events", post(accept::post)),
+        ("/projects/{project}/events/{event}", get(see::explain)),
         ("/projects/{project}/events/batch", post(batch::post)),
     ];
     routes

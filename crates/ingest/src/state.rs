@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use spectrum_webhook_core::ids::{PartitionId, ProjectId};
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Notices, Queue, Replays, Steerings,
+    Admission, Announcements, DeadLetters, Directory, Insight, Notices, Queue, Replays, Steerings,
 };
 use spectrum_webhook_core::time::Millis;
 use tokio::sync::Semaphore;
@@ -30,6 +30,8 @@ pub struct Ports {
     pub queue: Arc<dyn Queue>,
     /// Projects and webhooks.
     pub directory: Arc<dyn Directory>,
+    /// What became of events.
+    pub insight: Arc<dyn Insight>,
     /// What was given up.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// What people wanted of lanes.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use spectrum_webhook_sql::Embedded;
 use spectrum_webhook_testkit::conformance::{
-    self, AdmissionWorld, AnnouncementsWorld, Fixture, Keep, LockWorld, QueueWorld, StoreWorld,
+    self, AdmissionWorld, AnnouncementsWorld, Fixture, InsightWorld, Keep, LockWorld, QueueWorld, StoreWorld,
 };
 
 struct Sqlite;
@@ -55,16 +55,16 @@ impl Fixture<AnnouncementsWorld> for Sqlite {
 impl Fixture<StoreWorld> for Sqlite {
     async fn fresh(&self) -> StoreWorld {
         let (embedded, keep) = open().await;
-        let store = embedded.store.clone();
-        StoreWorld {
-            store: store.clone(),
-            directory: store.clone(),
-            dead_letters: store.clone(),
-            steerings: store.clone(),
-            replays: store.clone(),
-            notices: store,
-            keep,
-        }
+        StoreWorld::of(embedded.store.clone(), keep)
+    }
+}
+
+#[async_trait]
+impl Fixture<InsightWorld> for Sqlite {
+    async fn fresh(&self) -> InsightWorld {
+        let (embedded, keep) = open().await;
+        let insight = embedded.store.clone();
+        InsightWorld { insight, store: StoreWorld::of(embedded.store.clone(), keep) }
     }
 }
 
@@ -96,6 +96,11 @@ async fn the_store_conforms_on_sqlite() {
 #[tokio::test]
 async fn the_directory_conforms_on_sqlite() {
     conformance::directory(&Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_insight_conforms_on_sqlite() {
+    conformance::insight(&Sqlite).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! PostgreSQL: it passes the suites of store and directory, and what is its own.
+//! PostgreSQL: it passes the suites of store, directory and insight, and what is its own.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use spectrum_webhook_sql::{Database, MasterKey, PostgresOptions, SqlStore};
-use spectrum_webhook_testkit::conformance::{self, Fixture, StoreWorld};
+use spectrum_webhook_testkit::conformance::{self, Fixture, InsightWorld, StoreWorld};
 use spectrum_webhook_testkit::services::shared;
 
 const KEY: [u8; 32] = [7; 32];
@@ -17,21 +17,24 @@ async fn open(url: String) -> Database {
 
 struct Postgres;
 
+async fn fresh() -> (Arc<SqlStore>, StoreWorld) {
+    let database = open(shared().postgres().await.database().await).await;
+    let store = Arc::new(SqlStore::new(database.clone()));
+    (store.clone(), StoreWorld::of(store, Box::new(database)))
+}
+
 #[async_trait]
 impl Fixture<StoreWorld> for Postgres {
     async fn fresh(&self) -> StoreWorld {
-        let database = open(shared().postgres().await.database().await).await;
-        let store = Arc::new(SqlStore::new(database.clone()));
-        let keep = Box::new(database);
-        StoreWorld {
-            store: store.clone(),
-            directory: store.clone(),
-            dead_letters: store.clone(),
-            steerings: store.clone(),
-            replays: store.clone(),
-            notices: store,
-            keep,
-        }
+        fresh().await.1
+    }
+}
+
+#[async_trait]
+impl Fixture<InsightWorld> for Postgres {
+    async fn fresh(&self) -> InsightWorld {
+        let (insight, store) = fresh().await;
+        InsightWorld { insight, store }
     }
 }
 
@@ -43,6 +46,11 @@ async fn the_store_conforms_on_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_directory_conforms_on_postgresql() {
     conformance::directory(&Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_insight_conforms_on_postgresql() {
+    conformance::insight(&Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@
 //! | [`SequenceLock`] | a lock on a file | Redis |
 //! | [`Admission`] | memory and the SQLite file | Redis |
 //! | [`Announcements`] | memory and the SQLite file | Redis |
-//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Replays`], [`Notices`] | the SQLite file | PostgreSQL |
+//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Replays`], [`Notices`], [`Insight`] | the SQLite file | PostgreSQL |
 //!
 //! Every backend passes the conformance suite of its port (`testkit::conformance`).
 
@@ -14,6 +14,7 @@ mod admission;
 mod announcements;
 mod dead_letters;
 mod directory;
+mod insight;
 mod notices;
 mod queue;
 mod reach;
@@ -26,6 +27,10 @@ pub use admission::{Admission, Admitted, IdempotencyKey, Verdict};
 pub use announcements::Announcements;
 pub use dead_letters::{DeadLetter, DeadLetters, LetterQuery, Resending};
 pub use directory::{Directory, DirectoryError, NewWebhook, Project, WebhookPatch};
+pub use insight::{
+    AttemptFilter, AttemptKey, AttemptPage, Dead, EventFacts, First, Insight, Line, Place, Recipient, Track, Tried,
+    WebhookFacts,
+};
 pub use notices::{Notice, NoticeKind, Notices};
 pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
 pub use reach::Reach;

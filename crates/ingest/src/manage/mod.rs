@@ -24,8 +24,8 @@ use spectrum_webhook_core::ports::{NewWebhook, PortError, Project, WebhookPatch}
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningSecret;
 
-pub(crate) use self::answer::Iso;
-use self::answer::{Checked, Deleted, ProjectView, Rotated, WebhookView};
+use self::answer::{Checked, Deleted, ProjectView, Rotated};
+pub(crate) use self::answer::{Iso, WebhookView};
 use self::change::Refused;
 pub(crate) use self::fields::json_object;
 use crate::auth::Ids;

@@ -8,6 +8,7 @@ mod idempotency;
 mod letters;
 mod manage;
 mod refused;
+mod see;
 mod sockets;
 mod steer;
 mod world;

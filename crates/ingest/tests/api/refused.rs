@@ -150,7 +150,7 @@ async fn unknown_paths_and_methods_answer_in_the_same_form() {
         ("GET", events(), "POST"),
         ("PUT", webhooks(), "GET,HEAD,POST"),
         ("OPTIONS", webhooks(), "GET,HEAD,POST"),
-        ("GET", format!("{}{OTHER}", webhooks()), "PATCH,DELETE"),
+        ("PUT", format!("{}{OTHER}", webhooks()), "GET,HEAD,PATCH,DELETE"),
         ("DELETE", format!("/projects/{ID}"), "GET,HEAD"),
     ] {
         let reply = api.call(method, &path, "").await;

@@ -380,6 +380,7 @@ pub(crate) fn api_with(settings: Settings) -> Api {
         announcements: Arc::clone(&world) as _,
         queue: Arc::clone(&world) as _,
         directory: Arc::clone(&world) as _,
+        insight: Arc::clone(&world) as _,
         dead_letters: Arc::clone(&world) as _,
         steerings: Arc::clone(&world) as _,
         replays: Arc::clone(&world) as _,

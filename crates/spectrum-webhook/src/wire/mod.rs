@@ -238,6 +238,7 @@ fn ingest(
         announcements: backends.announcements.clone(),
         queue: backends.queue.clone(),
         directory: backends.store.clone(),
+        insight: backends.store.clone(),
         dead_letters: backends.store.clone(),
         steerings: backends.store.clone(),
         replays: backends.store.clone(),

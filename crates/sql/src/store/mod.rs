@@ -34,6 +34,7 @@ use crate::sql::{Conn, run};
 
 pub(crate) use read::{MESSAGE_COLUMNS, message};
 pub(crate) use registry::{WEBHOOK_COLUMNS, webhook_of};
+pub(crate) use takeover::{LANE_COLUMNS, lane_record_of};
 
 const PORT: &str = "store";
 

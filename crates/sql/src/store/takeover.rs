@@ -35,10 +35,12 @@ pub(super) async fn take_over(conn: &mut Conn, lease: Lease) -> Result<Takeover,
     for row in counts(conn, partition, "set_aside").await? {
         lane(&mut lanes, &row)?.set_aside = row.count(2)?;
     }
-    let records = "SELECT l.webhook, w.project, l.mode, l.exhausted, l.since, l.probes, l.next_probe, l.proven \
-                   FROM lanes l JOIN webhooks w ON w.id = l.webhook WHERE l.partition_id = $1";
-    for row in sqlx::query(records).bind(partition).fetch_all(conn).await? {
-        lane(&mut lanes, &row)?.record = Some(record(&row)?);
+    let records = format!(
+        "SELECT l.webhook, w.project, {LANE_COLUMNS} FROM lanes l JOIN webhooks w ON w.id = l.webhook \
+         WHERE l.partition_id = $1"
+    );
+    for row in sqlx::query(sqlx::AssertSqlSafe(records)).bind(partition).fetch_all(conn).await? {
+        lane(&mut lanes, &row)?.record = Some(lane_record_of(&row, 2)?);
     }
     Ok(Takeover { highest: Sequence(highest), lanes: lanes.into_values().collect() })
 }
@@ -58,16 +60,20 @@ fn lane<'a>(lanes: &'a mut BTreeMap<WebhookId, RestingLane>, row: &AnyRow) -> Re
     Ok(lanes.entry(webhook).or_insert(empty))
 }
 
-fn record(row: &AnyRow) -> Result<LaneRecord, Fault> {
-    let mode = match row.text(2)?.as_str() {
+/// The columns that [`lane_record_of`] reads, of `lanes l`.
+pub(crate) const LANE_COLUMNS: &str = "l.mode, l.exhausted, l.since, l.probes, l.next_probe, l.proven";
+
+/// What a lane remembers, from [`LANE_COLUMNS`], the first of which is at this place.
+pub(crate) fn lane_record_of(row: &AnyRow, first: usize) -> Result<LaneRecord, Fault> {
+    let mode = match row.text(first)?.as_str() {
         "suspect" => LaneMode::Suspect,
         "outage" => LaneMode::Outage {
-            since: Millis(row.int(4)?),
-            probes: row.small(5)?,
-            next_probe: Millis(row.int(6)?),
-            proven: row.flag(7)?,
+            since: Millis(row.int(first + 2)?),
+            probes: row.small(first + 3)?,
+            next_probe: Millis(row.int(first + 4)?),
+            proven: row.flag(first + 5)?,
         },
         other => return Err(Fault::Corrupt(format!("not a lane's mode: {other:?}"))),
     };
-    Ok(LaneRecord { mode, exhausted: row.small(3)? })
+    Ok(LaneRecord { mode, exhausted: row.small(first + 1)? })
 }

@@ -10,6 +10,7 @@
 //! | `dead_letters` | `DeadLetters` and `Steerings`: what people do about what the store holds |
 //! | `replays`, `notices` | `Replays`, `Notices` |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
+//! | `insight` | `Insight`, over what a store and a directory wrote |
 //!
 //! A suite panics at the first check that fails; the last check logged (at `info`) is that one.
 
@@ -19,6 +20,8 @@ mod admission;
 mod announcements;
 mod dead_letters;
 mod directory;
+mod insight;
+mod insight_log;
 mod notices;
 mod queue;
 mod replays;
@@ -35,13 +38,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Notices, Queue, Replays, SequenceLock, Steerings, Store,
+    Admission, Announcements, DeadLetters, Directory, Insight, Notices, Queue, Replays, SequenceLock, Steerings, Store,
 };
 
 pub use admission::admission;
 pub use announcements::announcements;
 pub use dead_letters::dead_letters;
 pub use directory::directory;
+pub use insight::insight;
 pub use notices::notices;
 pub use queue::queue;
 pub use replays::replays;
@@ -112,6 +116,32 @@ pub struct StoreWorld {
     pub notices: Arc<dyn Notices>,
     /// Whatever has to live as long.
     pub keep: Keep,
+}
+
+impl StoreWorld {
+    /// One store behind all of these ports.
+    pub fn of<S>(store: Arc<S>, keep: Keep) -> Self
+    where
+        S: Store + Directory + DeadLetters + Steerings + Replays + Notices + 'static,
+    {
+        Self {
+            store: store.clone(),
+            directory: store.clone(),
+            dead_letters: store.clone(),
+            steerings: store.clone(),
+            replays: store.clone(),
+            notices: store,
+            keep,
+        }
+    }
+}
+
+/// What insight's suite needs.
+pub struct InsightWorld {
+    /// The insight under test.
+    pub insight: Arc<dyn Insight>,
+    /// What writes what it reads.
+    pub store: StoreWorld,
 }
 
 /// Longer than any check takes: one that hangs fails under its name.

@@ -1,0 +1,15 @@
+//! What became of events: the delivery log, where an event stands, how a webhook is.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `attempts` | the delivery log, page by page |
+//! | `explain` | one event at each webhook of its project |
+//! | `webhook` | one webhook, and how it is |
+
+mod attempts;
+mod explain;
+mod webhook;
+
+pub(crate) use attempts::attempts;
+pub(crate) use explain::explain;
+pub(crate) use webhook::webhook;
