@@ -105,6 +105,8 @@ pub enum Command {
     Skip(EventId),
     /// Drops all that waits and was accepted up to this time.
     Drop(Millis),
+    /// Makes one request to the webhook, beside its lane, and tells how it went; the message's body is the request's.
+    Check,
 }
 
 impl Command {
@@ -114,6 +116,7 @@ impl Command {
             Self::Resume => "resume",
             Self::Skip(_) => "skip",
             Self::Drop(_) => "drop",
+            Self::Check => "check",
         }
     }
 }

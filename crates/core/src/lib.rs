@@ -6,6 +6,7 @@
 //! | [`ids`], [`time`], [`chance`] | identities, moments, dice |
 //! | [`event`] | what is checked of an event's bytes |
 //! | [`webhook`], [`delivery`], [`attempt`] | the nouns |
+//! | [`check`] | what a check of a webhook tells |
 //! | [`sign`], [`address`], [`classify`], [`retry`], [`retry_after`] | the contract's rules |
 //! | [`lane`] | the deliveries of one webhook, in order: a state machine without IO |
 //! | [`partition`] | the events of a partition's projects: numbered, fanned out into lanes, settled |
@@ -15,6 +16,7 @@
 pub mod address;
 pub mod attempt;
 pub mod chance;
+pub mod check;
 pub mod classify;
 pub mod delivery;
 pub mod event;

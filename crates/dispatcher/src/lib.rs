@@ -84,6 +84,7 @@ struct Shared {
     clock: Clock,
     standing: standing::Standing,
     reads: Semaphore,
+    checks: Semaphore,
     seeds: Mutex<Seeded>,
 }
 
@@ -96,6 +97,9 @@ impl Shared {
 
 /// Reads of the store that may be under way at once.
 const READS: usize = 16;
+
+/// Checks of webhooks that may be under way at once; each takes an attempt's time at most.
+const CHECKS: usize = 16;
 
 /// What a dispatcher is made of.
 pub struct Parts {
@@ -143,6 +147,7 @@ impl Dispatcher {
             clock: parts.clock,
             standing: standing::Standing::default(),
             reads: Semaphore::new(READS),
+            checks: Semaphore::new(CHECKS),
             seeds: Mutex::new(Seeded::new(parts.seed)),
         });
         let stop = CancellationToken::new();

@@ -1,6 +1,7 @@
 //! One ownership of one partition: drives the pure state machine with the queue's messages, the clock and the ends of
 //! what it asked for, until the lease is lost or the process stops.
 
+mod check;
 mod io;
 mod outbox;
 mod targets;
@@ -281,7 +282,8 @@ impl Owner {
                 self.flush();
                 Ok(())
             }
-            Done::Renewed(true) | Done::Confirmed => Ok(()),
+            Done::Checked { message, lane } => self.feed(Input::Checked { message, lane }),
+            Done::Renewed(true) | Done::Nothing => Ok(()),
             Done::Renewed(false) => Err(Lost::Lease),
             Done::Lost(error) => Err(error.into()),
         }
@@ -314,13 +316,17 @@ impl Owner {
                 Action::Confirm { project, version } => {
                     self.tasks.spawn(async move {
                         match io.shared.ports.announcements.confirm(&io.lease, project, version).await {
-                            Ok(()) => Done::Confirmed,
+                            Ok(()) => Done::Nothing,
                             Err(error) => Done::Lost(error),
                         }
                     });
                 }
                 Action::LookUp { number, keys } => {
                     self.tasks.spawn(io.look_up(number, keys));
+                }
+                Action::Check { lane, sequence, message } => {
+                    let cell = self.targets.cell(lane.project, lane.webhook);
+                    self.tasks.spawn(io.check(lane, sequence, message, cell));
                 }
                 Action::Mark(mark) => self.outbox.mark(mark),
                 Action::Ack(tags) => self.outbox.ack(tags),

@@ -9,7 +9,7 @@ use crate::{accept, batch, leftover, manage, see, steer};
 
 /// The routes of the ingest and the management API.
 pub fn router(state: Ingest) -> Router {
-    let routes: [(&str, MethodRouter<Ingest>); 18] = [
+    let routes: [(&str, MethodRouter<Ingest>); 19] = [
         ("/projects/{project}", get(manage::project)),
         ("/projects/{project}/webhooks", get(manage::list).post(manage::register)),
         ("/projects/{project}/webhooks/{webhook}", get(see::webhook).patch(manage::change).delete(manage::delete)),
@@ -17,6 +17,7 @@ pub fn router(state: Ingest) -> Router {
         ("/projects/{project}/webhooks/{webhook}/resume", post(steer::resume)),
         ("/projects/{project}/webhooks/{webhook}/skip", post(steer::skip)),
         ("/projects/{project}/webhooks/{webhook}/drop", post(steer::drop)),
+        ("/projects/{project}/webhooks/{webhook}/check", post(steer::check)),
         ("/projects/{project}/webhooks/{webhook}/steerings", get(steer::steerings)),
         ("/projects/{project}/webhooks/{webhook}/test", post(steer::test)),
         ("/projects/{project}/webhooks/{webhook}/dead-letters/resend", post(steer::resend_many)),

@@ -52,7 +52,7 @@ fn of_project(project: ProjectId) -> Conditions {
 
 async fn select(conn: &mut Conn, mut conditions: Conditions, limit: u32) -> Result<Vec<Steered>, Fault> {
     let limit = conditions.place(i64::from(limit));
-    let head = "SELECT id, command, event, reason, asked_at, done_at, deliveries FROM steerings";
+    let head = "SELECT id, command, event, reason, asked_at, done_at, deliveries, outcome FROM steerings";
     let tail = format!(" ORDER BY asked_at DESC, id DESC LIMIT {limit}");
     let rows = conditions.statement(head, &tail).fetch_all(conn).await?;
     rows.iter().map(steered_of).collect()
@@ -67,6 +67,7 @@ fn steered_of(row: &AnyRow) -> Result<Steered, Fault> {
         asked_at: Millis(row.int(4)?),
         done_at: row.maybe_int(5)?.map(Millis),
         deliveries: row.count(6)?,
+        outcome: row.maybe_text(7)?,
     })
 }
 

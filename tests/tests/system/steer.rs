@@ -180,12 +180,14 @@ async fn a_skipped_event_becomes_a_dead_letter_and_those_behind_it_arrive() {
             (id(&letter), &letter["reason"], &letter["attempts"]),
             (events[0].id.as_str(), &json!("skipped"), &json!(1))
         );
-        // Nothing waits any more.
+        // Nothing waits any more; the row of one that was delivered may be on its way out.
         let path = format!("/webhooks/{}/skip", hook.id);
         let nothing = client.call(&project, Method::POST, &path, Some(&json!({ "reason": "again" }))).await;
-        assert_eq!((nothing.status, nothing.code().as_str()), (409, "nothing_to_skip"));
+        let skipped = nothing.data()["deliveries"].clone();
+        assert!(nothing.code() == "nothing_to_skip" || skipped == 0, "{nothing:?}");
         let done = get(&client, &project, &format!("/webhooks/{}/steerings", hook.id)).await;
-        assert_eq!((&done[0]["command"], &done[0]["reason"]), (&json!("skip"), &json!("it breaks the receiver")));
+        let first = done.as_array().and_then(|done| done.last()).expect("a steering");
+        assert_eq!((&first["command"], &first["reason"]), (&json!("skip"), &json!("it breaks the receiver")));
     })
     .await;
 }
@@ -286,6 +288,88 @@ async fn nobody_reads_or_steers_what_is_another_projects() {
         let discarded = client.call(&stranger, Method::POST, &path, Some(&reason)).await.expect_data(200);
         assert_eq!(discarded["discarded"], 0);
         assert_eq!(dead_letters(&client, &project, "").await.len(), 1);
+    })
+    .await;
+}
+
+/// The step of a check that failed, and the sentence to it.
+fn failed_step(checked: &Value) -> Option<(String, String)> {
+    let steps = checked["report"]["steps"].as_array().expect("steps");
+    let failed = steps.iter().find(|step| step["outcome"] == "failed")?;
+    let text = |name: &str| failed[name].as_str().expect("a text").to_owned();
+    Some((text("step"), text("sentence")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_tells_step_by_step_why_deliveries_fail_also_in_an_outage() {
+    on_both(&[("SPECTRUM_ATTEMPT_TIMEOUT", "700ms")], async |server| {
+        let receiver = Receiver::on_loopback(|request: &Recorded| match request.path.as_str() {
+            "/hang" => Reply::hang(),
+            "/reset" => Reply::reset(),
+            path => {
+                let code: u16 = path.trim_start_matches('/').parse().expect("a status");
+                Reply::status(StatusCode::from_u16(code).expect("a status")).body("<what it says>")
+            }
+        })
+        .expect("a receiver");
+        let (client, project) = (server.client(), server.create_project("checks").await);
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
+        for (url, broken) in [
+            (receiver.url("/200"), None),
+            (receiver.url("/503"), Some(("answer", "tried again"))),
+            (receiver.url("/302"), Some(("answer", "redirects are not followed"))),
+            (receiver.url("/401"), Some(("answer", "signing secret"))),
+            (receiver.url("/hang"), Some(("request", "No answer came in time"))),
+            (receiver.url("/reset"), Some(("request", "broke"))),
+            (format!("http://{closed}/"), Some(("connection", "No connection"))),
+            (receiver.url("/200#tls").replace("http:", "https:"), Some(("tls", "certificate"))),
+            ("http://10.1.2.3/".to_owned(), Some(("address", "not public"))),
+        ] {
+            let hook = client.register(&project, &url).await;
+            let path = format!("/webhooks/{}/check", hook.id);
+            let checked = client.call(&project, Method::POST, &path, None).await.expect_data(200);
+            let report = &checked["report"];
+            assert_eq!(report["passed"], broken.is_none(), "{url}: {checked}");
+            match (broken, failed_step(&checked)) {
+                (None, None) => assert_eq!(report["response"], "<what it says>"),
+                (Some((step, words)), Some((failed, sentence))) => {
+                    assert!(failed == step && sentence.contains(words), "{url}: {failed}: {sentence}");
+                }
+                (_, failed) => panic!("{url}: {failed:?}"),
+            }
+        }
+        // Beside a lane that waits for its next attempt.
+        let (broken, mended) = broken(503);
+        let hook = client.register(&project, &broken.url("/")).await;
+        let event = accept(&client, &project, text("checks", 0)).await;
+        requests(&broken, "/", 1).await;
+        mended.store(true, Ordering::Relaxed);
+        let path = format!("/webhooks/{}/check", hook.id);
+        let checked = client.call(&project, Method::POST, &path, None).await.expect_data(200);
+        assert_eq!(checked["report"]["passed"], true, "{checked}");
+        let signed = broken.look(|memory| {
+            let check = memory.at("/").find(|request| request.event_id() == checked["id"].as_str());
+            let request = check.expect("the check's request");
+            verify(&hook.key, &request.headers, &request.body, request.wall, std::time::Duration::from_secs(300))
+        });
+        signed.expect("signed");
+        taken(&broken, "/", 2).await;
+        assert!(arrived(&broken, "/").contains(&event.id), "the delivery goes on");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_can_ask_for_a_check_which_refuses_nothing() {
+    on_both(&[], async |server| {
+        let (receiver, _) = broken(404);
+        let (client, project) = (server.client(), server.create_project("checked").await);
+        let body = json!({ "webhookUrl": receiver.url("/"), "check": true });
+        let hook = client.register_with(&project, &body).await;
+        assert_eq!(failed_step(&hook.data["check"]).expect("a step").0, "answer");
+        assert_eq!(client.list(&project).await.len(), 1, "it is registered");
+        let listed = get(&client, &project, &format!("/webhooks/{}/steerings", hook.id)).await;
+        assert_eq!((&listed[0]["command"], &listed[0]["report"]["passed"]), (&json!("check"), &json!(false)));
     })
     .await;
 }

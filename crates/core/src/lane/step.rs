@@ -304,7 +304,7 @@ impl Lane {
             Some(Command::Resume) if self.health == Health::Outage => self.recover(),
             _ => {}
         }
-        changes.push(Change::Steer { message: order, at: now.wall, limit: SWEEP });
+        changes.push(Change::Steer { message: order, at: now.wall, limit: SWEEP, outcome: None });
         self.commit(changes, settles, 0, out);
         true
     }

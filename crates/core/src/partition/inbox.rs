@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Action, InFlight, LaneId, Partition};
 use crate::chance::Chance;
-use crate::delivery::{DeliveryKey, Message, Purpose};
+use crate::delivery::{Command, DeliveryKey, Message, Purpose};
 use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane::{self, Broken, Lane};
 use crate::ports::Tag;
@@ -179,8 +179,12 @@ impl Partition {
         self.events.insert(message.id, in_flight);
         for webhook in takers {
             let id = LaneId { project: message.project, webhook };
-            self.ensure_lane(id);
             let message = Arc::clone(&message);
+            if is_check(&message) {
+                out.push(Action::Check { lane: id, sequence, message });
+                continue;
+            }
+            self.ensure_lane(id);
             let input = if steers {
                 lane::Input::Steer(message)
             } else {
@@ -200,4 +204,8 @@ impl Partition {
             self.lanes += 1;
         }
     }
+}
+
+fn is_check(message: &Message) -> bool {
+    matches!(&message.purpose, Purpose::Steering(steering) if steering.command == Command::Check)
 }

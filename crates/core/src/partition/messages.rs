@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::delivery::{DeliveryKey, Message};
-use crate::ids::{ProjectId, RegistryVersion, WebhookId};
+use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane;
 use crate::ports::{Mark, Tag};
 use crate::webhook::Webhook;
@@ -52,6 +52,13 @@ pub enum Input {
         /// Those of the deliveries that are settled.
         settled: Vec<DeliveryKey>,
     },
+    /// A check that was asked for is done and written down.
+    Checked {
+        /// The message that asked for it.
+        message: EventId,
+        /// The lane beside which it was made.
+        lane: LaneId,
+    },
     /// For one lane: an attempt's end, a read, a write.
     Lane(LaneId, lane::Input),
     /// Time has passed: see [`super::Partition::deadline`].
@@ -86,6 +93,15 @@ pub enum Action {
         number: u64,
         /// The deliveries.
         keys: Vec<DeliveryKey>,
+    },
+    /// Make one request to a webhook beside its lane, and write down how it went.
+    Check {
+        /// The webhook.
+        lane: LaneId,
+        /// Its place, for the request's header.
+        sequence: Sequence,
+        /// The message that asks for it, with the request's body.
+        message: Arc<Message>,
     },
     /// Remember a settled delivery.
     Mark(Mark),

@@ -29,6 +29,7 @@ impl Partition {
             }
             Input::RegistryChanged { project, version } => self.registry_changed(project, version, out),
             Input::LookedUp { number, settled } => self.looked_up(number, &settled),
+            Input::Checked { message, lane } => self.settle(message, lane, out),
             Input::Lane(id, input) => self.step_lane(now, id, input, chance, out)?,
             Input::Wake => self.wake(now, chance, out)?,
             Input::Relieve => self.relieve_memory(now, chance, out)?,

@@ -23,6 +23,8 @@ pub struct Steered {
     pub done_at: Option<Millis>,
     /// Deliveries that it moved so far.
     pub deliveries: u64,
+    /// What else there is to say of it, as JSON: of a check, its report.
+    pub outcome: Option<String>,
 }
 
 /// The record of steerings.

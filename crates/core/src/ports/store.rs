@@ -139,6 +139,8 @@ pub enum Change {
         at: Millis,
         /// At most so many deliveries in this transaction.
         limit: u32,
+        /// What else there is to say of it, as JSON.
+        outcome: Option<String>,
     },
 }
 

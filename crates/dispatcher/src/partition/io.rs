@@ -57,8 +57,14 @@ pub(crate) enum Done {
     Settled,
     /// Projects whose webhooks changed.
     News(Vec<(ProjectId, RegistryVersion)>),
+    /// A check is made and written down.
+    Checked {
+        message: EventId,
+        lane: LaneId,
+    },
     Renewed(bool),
-    Confirmed,
+    /// It is done, and nothing follows from it.
+    Nothing,
     Quarantined(Tag),
     /// The ownership cannot go on.
     Lost(PortError),
@@ -175,7 +181,11 @@ impl Io {
     }
 
     /// Tries until it works; ends with an error that no repetition mends.
-    async fn persist<T, F>(&self, what: &'static str, mut operation: impl FnMut() -> F) -> Result<T, PortError>
+    pub(super) async fn persist<T, F>(
+        &self,
+        what: &'static str,
+        mut operation: impl FnMut() -> F,
+    ) -> Result<T, PortError>
     where
         F: Future<Output = Result<T, PortError>>,
     {

@@ -38,6 +38,11 @@ impl Endpoint {
         self.0.webhook
     }
 
+    /// Whether its URL is `https`.
+    pub fn is_https(&self) -> bool {
+        self.url().is_some_and(|url| url.scheme() == "https")
+    }
+
     pub(super) fn url(&self) -> Option<&Url> {
         self.target().map(|target| &target.url)
     }

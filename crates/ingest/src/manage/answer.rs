@@ -9,6 +9,8 @@ use spectrum_webhook_core::ports::Project;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{SigningSecret, Webhook};
 
+use crate::steer::SteeredView;
+
 /// A moment in ISO 8601, UTC, with milliseconds: `2026-01-02T03:04:05.678Z`.
 pub(crate) struct Iso(pub(crate) Millis);
 
@@ -84,6 +86,14 @@ impl<'a> WebhookView<'a> {
             ..Self::of(webhook)
         }
     }
+}
+
+/// A registration with the check that was asked for; `null` when none could be made.
+#[derive(Serialize)]
+pub(crate) struct Checked<'a> {
+    #[serde(flatten)]
+    pub(crate) webhook: WebhookView<'a>,
+    pub(crate) check: Option<SteeredView<'a>>,
 }
 
 #[derive(Serialize)]

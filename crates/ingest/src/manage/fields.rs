@@ -29,6 +29,8 @@ struct Fields {
     #[serde(default, deserialize_with = "sent")]
     event_types: Option<Value>,
     #[serde(default, deserialize_with = "sent")]
+    check: Option<Value>,
+    #[serde(default, deserialize_with = "sent")]
     overlap_seconds: Option<Value>,
 }
 
@@ -55,14 +57,21 @@ pub(crate) fn json_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem
 pub(crate) struct Registration {
     pub(crate) url: String,
     pub(crate) event_types: Option<Vec<String>>,
+    /// Whether one request is to be made to it at once.
+    pub(crate) check: bool,
 }
 
 pub(crate) fn registration(body: &[u8]) -> Result<Registration, Problem> {
-    let Fields { webhook_url, event_types, .. } = json_object(body)?;
+    let Fields { webhook_url, event_types, check, .. } = json_object(body)?;
     let url = webhook_url.ok_or_else(|| {
         Problem::new(INVALID_URL, "webhookUrl is missing: send {\"webhookUrl\":\"https://example.com/hook\"}")
     })?;
-    Ok(Registration { url: url_of(url)?, event_types: event_types.map(event_types_of).transpose()?.flatten() })
+    let check = match check {
+        None => false,
+        Some(Value::Bool(check)) => check,
+        Some(_) => return Err(Problem::new(INVALID_BODY, "check must be true or false")),
+    };
+    Ok(Registration { url: url_of(url)?, event_types: event_types.map(event_types_of).transpose()?.flatten(), check })
 }
 
 pub(crate) fn patch(body: &[u8]) -> Result<WebhookPatch, Problem> {

@@ -20,11 +20,11 @@ use http::{HeaderMap, StatusCode};
 use rand::TryRng as _;
 use serde::Serialize;
 use spectrum_webhook_core::ids::WebhookId;
-use spectrum_webhook_core::ports::{NewWebhook, PortError, WebhookPatch};
+use spectrum_webhook_core::ports::{NewWebhook, PortError, Project, WebhookPatch};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningSecret;
 
-use self::answer::{Deleted, ProjectView, Rotated};
+use self::answer::{Checked, Deleted, ProjectView, Rotated};
 pub(crate) use self::answer::{Iso, WebhookView};
 use self::change::Refused;
 pub(crate) use self::fields::json_object;
@@ -33,6 +33,7 @@ use crate::body;
 use crate::identity::uuid_at;
 use crate::problem::{self, Problem};
 use crate::state::{Ingest, Shared};
+use crate::steer::SteeredView;
 
 /// The largest body, in bytes.
 const MAX_BODY: usize = 64 << 10;
@@ -81,7 +82,8 @@ pub(crate) async fn list(State(ingest): State<Ingest>, ids: Ids, headers: Header
 /// the owner reads the webhooks of that version before it delivers.
 pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
-    let project = shared.project(&headers, &ids).await?.id;
+    let known = shared.project(&headers, &ids).await?;
+    let project = known.id;
     let wish = fields::registration(&read(shared, &headers, body).await?)?;
     let secret = new_secret()?;
     let now = shared.now();
@@ -92,12 +94,17 @@ pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: He
         secret: secret.clone(),
         event_types: wish.event_types,
     };
-    let (webhook, _) = shared
+    let (webhook, version) = shared
         .change(project, move |directory| async move { directory.register(webhook, now).await })
         .await
         .map_err(Refused::registration)?;
     tracing::info!(%project, webhook = %webhook.id, "a webhook was registered");
-    ok(&WebhookView::with_secret(&webhook, &secret))
+    let shown = WebhookView::with_secret(&webhook, &secret);
+    if !wish.check {
+        return ok(&shown);
+    }
+    let checked = shared.check_registered(&Project { registry: version, ..known }, webhook.id).await;
+    ok(&Checked { webhook: shown, check: checked.as_ref().map(SteeredView::of) })
 }
 
 /// `PATCH /projects/{project}/webhooks/{webhook}`

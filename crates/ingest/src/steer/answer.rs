@@ -1,6 +1,8 @@
 //! What is shown.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
+use spectrum_webhook_core::delivery::Command;
 use spectrum_webhook_core::ids::{EventId, WebhookId};
 use spectrum_webhook_core::ports::{DeadLetter, Steered};
 
@@ -83,7 +85,7 @@ pub(super) struct Discarded {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SteeredView<'a> {
+pub(crate) struct SteeredView<'a> {
     id: EventId,
     command: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,10 +95,13 @@ pub(super) struct SteeredView<'a> {
     done: bool,
     done_at: Option<Iso>,
     deliveries: u64,
+    /// Of a check, once it is done; `null` when the webhook was disabled or deleted meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Option<&'a RawValue>>,
 }
 
 impl<'a> SteeredView<'a> {
-    pub(super) fn of(steered: &'a Steered) -> Self {
+    pub(crate) fn of(steered: &'a Steered) -> Self {
         Self {
             id: steered.id,
             command: &steered.command,
@@ -106,6 +111,9 @@ impl<'a> SteeredView<'a> {
             done: steered.done_at.is_some(),
             done_at: steered.done_at.map(Iso),
             deliveries: steered.deliveries,
+            report: (steered.command == Command::Check.code()).then(|| {
+                steered.outcome.as_deref().and_then(|outcome| serde_json::from_str::<&RawValue>(outcome).ok())
+            }),
         }
     }
 }

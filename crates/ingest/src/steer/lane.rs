@@ -9,13 +9,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use spectrum_webhook_core::delivery::{Command, Purpose, Steering};
-use spectrum_webhook_core::ids::EventId;
+use spectrum_webhook_core::ids::{EventId, WebhookId};
 use spectrum_webhook_core::ports::{Project, Steered};
 use spectrum_webhook_core::time::Millis;
 use tokio::time::{Instant, sleep};
 
 use super::answer::SteeredView;
-use super::{Extra, fields};
+use super::{Extra, fields, must_be_enabled, test_event};
 use crate::auth::Ids;
 use crate::identity;
 use crate::manage::{Answer, read};
@@ -25,6 +25,8 @@ use crate::state::{Ingest, Shared};
 
 /// The type of the messages; no receiver sees it.
 const EVENT_TYPE: &str = "steering";
+/// What a check is listed with.
+const CHECK_REASON: &str = "check";
 /// How often it is looked whether the owner has done it, at first and at last.
 const POLLS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(320));
 
@@ -62,6 +64,18 @@ pub(crate) async fn skip(State(ingest): State<Ingest>, ids: Ids, headers: Header
     shared.steer(&project, &ids, Command::Skip(skipped), reason).await
 }
 
+/// `POST /projects/{project}/webhooks/{webhook}/check`
+///
+/// The request is made by whoever delivers, so that it goes the way that deliveries go.
+pub(crate) async fn check(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
+    let shared = ingest.shared();
+    let project = shared.project(&headers, &ids).await?;
+    let webhook = shared.webhook(project.id, ids.webhook).await?;
+    must_be_enabled(&webhook)?;
+    let done = shared.steer_now(&project, webhook.id, Command::Check, CHECK_REASON.to_owned()).await?;
+    Ok(steered(&done))
+}
+
 /// `GET /projects/{project}/webhooks/{webhook}/steerings`
 pub(crate) async fn steerings(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, query: Query) -> Answer {
     let shared = ingest.shared();
@@ -78,26 +92,45 @@ pub(crate) async fn steerings(State(ingest): State<Ingest>, ids: Ids, headers: H
 }
 
 impl Shared {
-    /// Publishes a wish, and waits for a while until it is done.
+    /// Publishes a wish, and answers when it is done, or after a while.
     async fn steer(self: &Arc<Self>, project: &Project, ids: &Ids, command: Command, reason: String) -> Answer {
         let webhook = self.webhook(project.id, ids.webhook).await?.id;
-        let id = identity::event_id(self.now());
+        Ok(steered(&self.steer_now(project, webhook, command, reason).await?))
+    }
+
+    async fn steer_now(
+        self: &Arc<Self>,
+        project: &Project,
+        webhook: WebhookId,
+        command: Command,
+        reason: String,
+    ) -> Result<Steered, Problem> {
+        let (id, asked_at) = (identity::event_id(self.now()), self.now());
         tracing::info!(project = %project.id, %webhook, %id, command = command.code(), reason, "a webhook is steered");
         let wanted = Steered {
             id,
             command: command.code().to_owned(),
             event: None,
             reason: reason.clone(),
-            asked_at: self.now(),
+            asked_at,
             done_at: None,
             deliveries: 0,
+            outcome: None,
+        };
+        let (event_type, body) = match command {
+            Command::Check => (test_event::EVENT_TYPE, test_event::body(id, asked_at)),
+            Command::Resume | Command::Skip(_) | Command::Drop(_) => (EVENT_TYPE, Bytes::new()),
         };
         let purpose = Purpose::Steering(Box::new(Steering { webhook, command, reason }));
-        let event_type = EVENT_TYPE.to_owned();
-        let extra = Extra { id, event_type, purpose, traceparent: None, body: Bytes::new(), again: false };
-        self.publish_extra(project, extra).await?;
-        let done = self.until_done(project, id).await;
-        Ok(steered(done.as_ref().unwrap_or(&wanted)))
+        let event_type = event_type.to_owned();
+        self.publish_extra(project, Extra { id, event_type, purpose, traceparent: None, body, again: false }).await?;
+        Ok(self.until_done(project, id).await.unwrap_or(wanted))
+    }
+
+    /// A check of a webhook that was registered just now. Whatever comes of it, the webhook is registered.
+    pub(crate) async fn check_registered(self: &Arc<Self>, project: &Project, webhook: WebhookId) -> Option<Steered> {
+        let checked = self.steer_now(project, webhook, Command::Check, CHECK_REASON.to_owned()).await;
+        checked.inspect_err(|problem| tracing::warn!(%webhook, code = problem.code(), "a check was not made")).ok()
     }
 
     /// What was done by the time that the caller is answered.

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `fields` | what is read from a body |
 //! | `letters` | dead letters: listing, reading, sending again, discarding |
-//! | `lane` | resume, skip, drop, and what was done so far |
+//! | `lane` | resume, skip, drop, check, and what was done so far |
 //! | `test_event` | an event to one webhook alone, to try it out |
 //! | `answer` | what is shown |
 //!
@@ -25,7 +25,8 @@ use spectrum_webhook_core::ids::{EventId, ProjectId, WebhookId};
 use spectrum_webhook_core::ports::{DirectoryError, Project, Publication};
 use spectrum_webhook_core::webhook::Webhook;
 
-pub(crate) use lane::{drop, resume, skip, steerings};
+pub(crate) use answer::SteeredView;
+pub(crate) use lane::{check, drop, resume, skip, steerings};
 pub(crate) use letters::{discard, letter, letters, resend, resend_many};
 pub(crate) use test_event::test;
 

@@ -1,9 +1,12 @@
 //! A test event: to one webhook alone, whatever types that takes, behind what is waiting for it.
 
 use axum::extract::State;
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use spectrum_webhook_core::delivery::{Directed, Purpose};
+use spectrum_webhook_core::ids::EventId;
+use spectrum_webhook_core::time::Millis;
 
 use super::answer::Sent;
 use super::{Extra, must_be_enabled};
@@ -13,19 +16,14 @@ use crate::manage::{Answer, Iso};
 use crate::problem;
 use crate::state::Ingest;
 
-/// `POST /projects/{project}/webhooks/{webhook}/test`
-///
-/// The event has all that the vendor's receiver library asks for, so that a good receiver takes it.
-pub(crate) async fn test(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
-    let shared = ingest.shared();
-    let project = shared.project(&headers, &ids).await?;
-    let webhook = shared.webhook(project.id, ids.webhook).await?;
-    must_be_enabled(&webhook)?;
-    let now = shared.now();
-    let id = identity::event_id(now);
+/// The type of a test event.
+pub(super) const EVENT_TYPE: &str = "messages";
+
+/// A test event. It has all that the vendor's receiver library asks for, so that a good receiver takes it.
+pub(super) fn body(id: EventId, now: Millis) -> Bytes {
     let space = json!({ "id": "spectrum-webhook-test", "platform": "imessage" });
-    let body = json!({
-        "event": "messages",
+    let event = json!({
+        "event": EVENT_TYPE,
         "space": space,
         "message": {
             "id": format!("test-{id}"),
@@ -37,12 +35,23 @@ pub(crate) async fn test(State(ingest): State<Ingest>, ids: Ids, headers: Header
             "content": { "type": "text", "text": "A test of your webhook" },
         },
     });
+    event.to_string().into()
+}
+
+/// `POST /projects/{project}/webhooks/{webhook}/test`
+pub(crate) async fn test(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
+    let shared = ingest.shared();
+    let project = shared.project(&headers, &ids).await?;
+    let webhook = shared.webhook(project.id, ids.webhook).await?;
+    must_be_enabled(&webhook)?;
+    let now = shared.now();
+    let id = identity::event_id(now);
     let extra = Extra {
         id,
-        event_type: "messages".to_owned(),
+        event_type: EVENT_TYPE.to_owned(),
         purpose: Purpose::Directed(Directed { webhook: webhook.id, event: id }),
         traceparent: identity::traceparent(&headers),
-        body: body.to_string().into(),
+        body: body(id, now),
         again: false,
     };
     shared.publish_extra(&project, extra).await?;

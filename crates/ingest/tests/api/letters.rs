@@ -74,7 +74,16 @@ impl Steerings for World {
         self.call("steered");
         let command = "resume".to_owned();
         let done_at = (asked >= self.steered_after.load(SeqCst)).then_some(NOW);
-        Ok(Some(Steered { id, command, event: None, reason: "r".to_owned(), asked_at: NOW, done_at, deliveries: 4 }))
+        Ok(Some(Steered {
+            id,
+            command,
+            event: None,
+            reason: "r".to_owned(),
+            asked_at: NOW,
+            done_at,
+            deliveries: 4,
+            outcome: None,
+        }))
     }
 
     async fn steerings(

@@ -160,6 +160,7 @@ impl World {
                     self.owned_soon(ownership, Happening::Confirm { project, version });
                 }
                 Action::LookUp { number, keys } => self.owned_soon(ownership, Happening::LookUp { number, keys }),
+                Action::Check { .. } => self.checker.cry(|| "a check that nobody asked for".to_owned()),
                 Action::Mark(mark) => {
                     if let Some(owner) = self.owner(ownership) {
                         owner.settled += 1;

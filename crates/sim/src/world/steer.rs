@@ -57,7 +57,7 @@ impl World {
         let id = EventId(self.dice.uuid());
         self.trace(&format!("{} {:?}: {}", short(webhook), command, short(id)));
         match command {
-            Command::Resume => {}
+            Command::Resume | Command::Check => {}
             Command::Skip(event) => self.checker.skipping(webhook, event),
             Command::Drop(until) => self.checker.dropping(webhook, until),
         }

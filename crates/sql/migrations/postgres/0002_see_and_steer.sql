@@ -35,7 +35,9 @@ CREATE TABLE steerings (
     asked_at BIGINT NOT NULL,
     done_at BIGINT,
     -- Deliveries that it moved.
-    deliveries BIGINT NOT NULL
+    deliveries BIGINT NOT NULL,
+    -- What else there is to say, as JSON: of a check, its report.
+    outcome TEXT
 );
 CREATE INDEX steerings_webhook ON steerings (webhook, asked_at);
 

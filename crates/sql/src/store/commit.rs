@@ -56,7 +56,9 @@ impl Commit<'_> {
             Change::Disable { webhook, reason, at } => self.disable(webhook, reason, at).await,
             Change::Drop { webhook, limit } => self.drop_rows(webhook, limit).await,
             Change::Expire { webhook, before, at, limit } => self.expire(webhook, before, at, limit).await,
-            Change::Steer { ref message, at, limit } => self.steer(message, at, limit).await,
+            Change::Steer { ref message, at, limit, ref outcome } => {
+                self.steer(message, at, limit, outcome.as_deref()).await
+            }
         }
     }
 

@@ -12,21 +12,27 @@ use crate::error::Fault;
 use crate::sql::{Columns as _, chunks, over_list, place_after, run};
 
 impl Commit<'_> {
-    pub(super) async fn steer(&mut self, message: &Message, at: Millis, limit: u32) -> Result<(), Fault> {
+    pub(super) async fn steer(
+        &mut self,
+        message: &Message,
+        at: Millis,
+        limit: u32,
+        outcome: Option<&str>,
+    ) -> Result<(), Fault> {
         let Purpose::Steering(steering) = &message.purpose else { return Ok(()) };
         let Steering { webhook, command, reason } = &**steering;
         let (moved, more) = match *command {
-            Command::Resume => (0, false),
+            Command::Resume | Command::Check => (0, false),
             Command::Skip(event) => (self.skip(DeliveryKey { event, webhook: *webhook }, at).await?, false),
             Command::Drop(until) => self.drop_until(*webhook, (until, at), reason, limit).await?,
         };
         self.committed.more |= more;
         let event = match command {
             Command::Skip(event) => Some(event.to_string()),
-            Command::Resume | Command::Drop(_) => None,
+            Command::Resume | Command::Drop(_) | Command::Check => None,
         };
-        let sql = "INSERT INTO steerings (id, webhook, project, command, event, reason, asked_at, done_at, deliveries) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO UPDATE SET \
+        let sql = "INSERT INTO steerings (id, webhook, project, command, event, reason, asked_at, done_at, deliveries, \
+                   outcome) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO UPDATE SET \
                    done_at = excluded.done_at, deliveries = steerings.deliveries + excluded.deliveries";
         let statement = sqlx::query(sql)
             .bind(message.id.to_string())
@@ -37,7 +43,8 @@ impl Commit<'_> {
             .bind(reason.as_str())
             .bind(message.accepted_at.0)
             .bind((!more).then_some(at.0))
-            .bind(i64::try_from(moved).unwrap_or(i64::MAX));
+            .bind(i64::try_from(moved).unwrap_or(i64::MAX))
+            .bind(outcome.map(str::to_owned));
         run(self.conn, statement).await?;
         Ok(())
     }

@@ -196,7 +196,7 @@ async fn expiring_buries_the_old_ones_in_steps(world: StoreWorld) {
 pub(super) fn steer(scene: &Scene, command: Command) -> (Message, Change) {
     let steering = Steering { webhook: scene.webhooks[0], command, reason: "a reason".to_owned() };
     let message = Message { purpose: Purpose::Steering(Box::new(steering)), ..scene.message(b"") };
-    (message.clone(), Change::Steer { message: Arc::new(message), at: NOW, limit: 2 })
+    (message.clone(), Change::Steer { message: Arc::new(message), at: NOW, limit: 2, outcome: None })
 }
 
 async fn a_skip_makes_one_dead_letter_and_can_be_repeated(world: StoreWorld) {

@@ -99,7 +99,7 @@ impl ModelStore {
     fn steer(&mut self, message: &Message, limit: u32, committed: &mut Committed) {
         let Purpose::Steering(steering) = &message.purpose else { panic!("an order") };
         match &steering.command {
-            Command::Resume => {}
+            Command::Resume | Command::Check => {}
             Command::Skip(event) => {
                 if let Some(row) = take(&mut self.backlog, *event) {
                     self.dead.insert(*event, (DeadReason::Skipped, row.attempts));
