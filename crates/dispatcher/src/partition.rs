@@ -222,7 +222,11 @@ impl Owner {
     fn took(&mut self, taken: Taken) -> Result<(), Lost> {
         let Taken { tag, redelivered, message } = taken;
         match message {
-            Ok(message) => self.feed(Input::Took { tag, redelivered, message: Arc::new(message) }),
+            Ok(message) => {
+                let (message, shared) = (Arc::new(message), &self.io.shared);
+                shared.archive.keep(&message, shared.clock.now().wall);
+                self.feed(Input::Took { tag, redelivered, message })
+            }
             Err(unreadable) => {
                 tracing::error!(detail = %unreadable.detail, "a message cannot be read: it goes to quarantine");
                 self.tasks.spawn(Arc::clone(&self.io).quarantine(tag, unreadable));

@@ -3,12 +3,14 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | `commit` | an owner's changes, fenced |
+//! | `archive` | events that are kept for a while, and bodies that nothing needs any more |
 //! | `takeover` | what a new owner finds |
 //! | `read` | backlog and look-ups |
 //! | `registry` | webhooks with their keys |
 //! | `steer` | what people want of a lane, done to its rows |
 //! | `log` | attempts, quarantine, pruning, totals |
 
+mod archive;
 mod commit;
 mod log;
 mod read;
@@ -21,7 +23,7 @@ use spectrum_webhook_core::attempt::AttemptRecord;
 use spectrum_webhook_core::delivery::DeliveryKey;
 use spectrum_webhook_core::ids::{Epoch, PartitionId, ProjectId, WebhookId};
 use spectrum_webhook_core::ports::{
-    Backlog, Change, Committed, Lease, PortError, Pruning, Store, Takeover, Totals, Unreadable,
+    Archived, Backlog, Change, Committed, Lease, PortError, Pruning, Store, Takeover, Totals, Unreadable,
 };
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::Registry;
@@ -100,6 +102,12 @@ impl Store for SqlStore {
         let attempts = attempts.to_vec();
         let done = self.database.write_plainly(move |conn| Box::pin(log::record(conn, attempts))).await;
         done.map_err(|fault| fault.at(PORT, "record attempts"))
+    }
+
+    async fn archive(&self, events: &[Archived]) -> Result<(), PortError> {
+        let events = events.to_vec();
+        let done = self.database.write_plainly(move |conn| Box::pin(archive::keep(conn, events))).await;
+        done.map_err(|fault| fault.at(PORT, "archive events"))
     }
 
     async fn quarantine(&self, lease: &Lease, message: &Unreadable, at: Millis) -> Result<(), PortError> {
