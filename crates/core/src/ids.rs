@@ -50,6 +50,10 @@ uuid_id!(
     EventId
 );
 uuid_id!(
+    /// A job that sends many events again.
+    ReplayId
+);
+uuid_id!(
     /// One start of one process: what a lease names as its owner.
     OwnerId
 );

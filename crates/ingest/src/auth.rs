@@ -15,7 +15,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use spectrum_webhook_core::ids::{EventId, ProjectId, WebhookId};
+use spectrum_webhook_core::ids::{EventId, ProjectId, ReplayId, WebhookId};
 use spectrum_webhook_core::ports::{Directory, DirectoryError, PortError, Project};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
@@ -29,22 +29,32 @@ pub(crate) struct Ids {
     pub(crate) webhook: Option<WebhookId>,
     /// It stands where a webhook's does.
     pub(crate) event: Option<EventId>,
-    /// A dead letter's.
-    pub(crate) letter: Option<EventId>,
+    /// A dead letter's, or a replay's.
+    pub(crate) third: Option<uuid::Uuid>,
+}
+
+impl Ids {
+    pub(crate) fn letter(&self) -> Option<EventId> {
+        self.third.map(EventId)
+    }
+
+    pub(crate) fn replay(&self) -> Option<ReplayId> {
+        self.third.map(ReplayId)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Ids {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // Every route is /projects/{project}[/webhooks/{webhook}[/dead-letters/{letter}…]…] or
-        // /projects/{project}/events/{event}. A UUID has nothing to be percent-decoded, and axum's extractor would answer
-        // for one segment that cannot be, whatever the others are.
+        // Every route is /projects/{project}[/webhooks/{webhook}[/…/{third}…]…] or /projects/{project}/events/{event}. A
+        // UUID has nothing to be percent-decoded, and axum's extractor would answer for one segment that cannot be,
+        // whatever the others are.
         let mut segments = parts.uri.path().split('/').skip(2);
         let project = segments.next().and_then(uuid).map(ProjectId);
         let second = segments.nth(1).and_then(uuid);
-        let letter = segments.nth(1).and_then(uuid).map(EventId);
-        Ok(Self { project, webhook: second.map(WebhookId), event: second.map(EventId), letter })
+        let third = segments.nth(1).and_then(uuid);
+        Ok(Self { project, webhook: second.map(WebhookId), event: second.map(EventId), third })
     }
 }
 

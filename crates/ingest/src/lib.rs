@@ -13,6 +13,7 @@
 //! | `batch`, `lines` | many events, one a line |
 //! | `manage` | projects and webhooks: fields, URLs, changes, answers |
 //! | `steer` | what people do about deliveries: dead letters, lanes, test events |
+//! | `replay` | many events once more to one webhook, as a job |
 //! | `see` | the delivery log, where events stand, how webhooks are |
 //! | `page` | lists that come in pages: what a query may say |
 //! | [`problem`] | every error, as status and body |
@@ -31,6 +32,7 @@ mod manage;
 pub mod metrics;
 mod page;
 pub mod problem;
+mod replay;
 pub mod router;
 mod see;
 pub mod settings;
@@ -38,6 +40,7 @@ pub mod state;
 mod steer;
 
 pub use metrics::Metrics;
+pub use replay::Runner;
 pub use router::router;
 pub use settings::{OperatorToken, Settings};
 pub use state::{Clock, Ingest, Ports};

@@ -5,11 +5,11 @@ use axum::{Router, middleware};
 
 use crate::problem::{METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
 use crate::state::Ingest;
-use crate::{accept, batch, leftover, manage, see, steer};
+use crate::{accept, batch, leftover, manage, replay, see, steer};
 
 /// The routes of the ingest and the management API.
 pub fn router(state: Ingest) -> Router {
-    let routes: [(&str, MethodRouter<Ingest>); 19] = [
+    let routes: [(&str, MethodRouter<Ingest>); 24] = [
         ("/projects/{project}", get(manage::project)),
         ("/projects/{project}/webhooks", get(manage::list).post(manage::register)),
         ("/projects/{project}/webhooks/{webhook}", get(see::webhook).patch(manage::change).delete(manage::delete)),
@@ -24,6 +24,11 @@ pub fn router(state: Ingest) -> Router {
         ("/projects/{project}/webhooks/{webhook}/dead-letters/discard", post(steer::discard)),
         ("/projects/{project}/webhooks/{webhook}/dead-letters/{letter}", get(steer::letter)),
         ("/projects/{project}/webhooks/{webhook}/dead-letters/{letter}/resend", post(steer::resend)),
+        ("/projects/{project}/webhooks/{webhook}/replays", get(replay::list).post(replay::create)),
+        ("/projects/{project}/webhooks/{webhook}/replays/{replay}", get(replay::show)),
+        ("/projects/{project}/webhooks/{webhook}/replays/{replay}/pause", post(replay::pause)),
+        ("/projects/{project}/webhooks/{webhook}/replays/{replay}/resume", post(replay::resume)),
+        ("/projects/{project}/webhooks/{webhook}/replays/{replay}/cancel", post(replay::cancel)),
         ("/projects/{project}/dead-letters", get(steer::letters)),
         ("/projects/{project}/attempts", get(see::attempts)),
         ("/projects/{project}/events", post(accept::post)),

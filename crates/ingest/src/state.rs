@@ -4,7 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use spectrum_webhook_core::ids::{PartitionId, ProjectId};
-use spectrum_webhook_core::ports::{Admission, Announcements, DeadLetters, Directory, Insight, Queue, Steerings};
+use spectrum_webhook_core::ports::{
+    Admission, Announcements, DeadLetters, Directory, Insight, Queue, Replays, Steerings,
+};
 use spectrum_webhook_core::time::Millis;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -34,6 +36,8 @@ pub struct Ports {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// What people wanted of lanes.
     pub steerings: Arc<dyn Steerings>,
+    /// Jobs that send many events again.
+    pub replays: Arc<dyn Replays>,
 }
 
 /// The state of the HTTP door; clones share it.

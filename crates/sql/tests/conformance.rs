@@ -60,7 +60,8 @@ impl Fixture<StoreWorld> for Sqlite {
             store: store.clone(),
             directory: store.clone(),
             dead_letters: store.clone(),
-            steerings: store,
+            steerings: store.clone(),
+            replays: store,
             keep,
         }
     }
@@ -76,7 +77,8 @@ impl Fixture<InsightWorld> for Sqlite {
             store: store.clone(),
             directory: store.clone(),
             dead_letters: store.clone(),
-            steerings: store,
+            steerings: store.clone(),
+            replays: store,
             keep,
         };
         InsightWorld { insight, store }
@@ -121,6 +123,11 @@ async fn the_insight_conforms_on_sqlite() {
 #[tokio::test]
 async fn dead_letters_conform_on_sqlite() {
     conformance::dead_letters(&Sqlite).await;
+}
+
+#[tokio::test]
+async fn replays_conform_on_sqlite() {
+    conformance::replays(&Sqlite).await;
 }
 
 /// The parts share one writer: on many threads they must hold as well.

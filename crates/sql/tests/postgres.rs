@@ -25,6 +25,7 @@ async fn fresh() -> (Arc<SqlStore>, StoreWorld) {
         directory: store.clone(),
         dead_letters: store.clone(),
         steerings: store.clone(),
+        replays: store.clone(),
         keep: Box::new(database),
     };
     (store, world)
@@ -63,4 +64,9 @@ async fn the_insight_conforms_on_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_conform_on_postgresql() {
     conformance::dead_letters(&Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_conform_on_postgresql() {
+    conformance::replays(&Postgres).await;
 }

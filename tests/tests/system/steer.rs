@@ -373,3 +373,72 @@ async fn a_registration_can_ask_for_a_check_which_refuses_nothing() {
     })
     .await;
 }
+
+/// Waits until a replay is in a state; returns it.
+async fn wait_for_replay(client: &Client, project: &Project, path: &str, state: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let replay = get(client, project, path).await;
+        if replay["state"] == state {
+            return replay;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{replay}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_of_dead_letters_keeps_their_order_and_goes_on_after_a_kill_and_a_pause() {
+    const EVENTS: usize = 120;
+    on_both(&[], async |mut server| {
+        let (receiver, mended) = broken(400);
+        let (client, project, hook) = stage(&server, &receiver, "replay").await;
+        let events = accept_texts(&client, &project, "replay", EVENTS).await;
+        client.wait_for_metric("deliveries_dead_total", |dead| dead == EVENTS as i64, PATIENCE).await;
+        mended.store(true, Ordering::Relaxed);
+        let path = format!("/webhooks/{}/replays", hook.id);
+        let dry = json!({ "what": "dead", "dryRun": true });
+        let dry = client.call(&project, Method::POST, &path, Some(&dry)).await.expect_data(200);
+        assert_eq!(dry["total"], EVENTS);
+        let wish = json!({ "what": "dead", "reason": "it is mended", "ratePerSecond": 40 });
+        let replay = client.call(&project, Method::POST, &path, Some(&wish)).await.expect_data(202);
+        let one = format!("{path}/{}", id(&replay));
+        taken(&receiver, "/replay", 20).await;
+        client.call(&project, Method::POST, &format!("{one}/pause"), None).await.expect_data(200);
+        let paused = get(&client, &project, &one).await;
+        server.kill().await;
+        server.restart().await;
+        assert_eq!(get(&client, &project, &one).await["state"], "paused");
+        client.call(&project, Method::POST, &format!("{one}/resume"), None).await.expect_data(200);
+        let done = wait_for_replay(&client, &project, &one, "done").await;
+        assert!(done["sent"].as_u64() >= paused["sent"].as_u64(), "{done}");
+        taken(&receiver, "/replay", EVENTS).await;
+        // First arrivals of the resends, in the order of the events.
+        let mut first = arrived(&receiver, "/replay");
+        let mut seen = std::collections::HashSet::new();
+        first.retain(|id| seen.insert(id.clone()));
+        assert_eq!(first, ids(&events));
+        assert!(dead_letters(&client, &project, "").await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_of_a_deleted_webhook_is_cancelled_and_a_cancelled_one_sends_no_more() {
+    on_both(&[], async |server| {
+        let (receiver, _) = broken(400);
+        let (client, project, hook) = stage(&server, &receiver, "cancel").await;
+        accept_texts(&client, &project, "cancel", 30).await;
+        client.wait_for_metric("deliveries_dead_total", |dead| dead == 30, PATIENCE).await;
+        let path = format!("/webhooks/{}/replays", hook.id);
+        let wish = json!({ "what": "dead", "reason": "a mistake", "ratePerSecond": 1 });
+        let first = client.call(&project, Method::POST, &path, Some(&wish)).await.expect_data(202);
+        let second = client.call(&project, Method::POST, &path, Some(&wish)).await.expect_data(202);
+        let one = format!("{path}/{}", id(&first));
+        let cancelled = client.call(&project, Method::POST, &format!("{one}/cancel"), None).await.expect_data(200);
+        assert_eq!(cancelled["state"], "cancelled");
+        client.delete(&project, &hook.id).await.expect_data(200);
+        wait_for_replay(&client, &project, &format!("{path}/{}", id(&second)), "cancelled").await;
+    })
+    .await;
+}

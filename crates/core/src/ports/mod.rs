@@ -6,7 +6,7 @@
 //! | [`SequenceLock`] | a lock on a file | Redis |
 //! | [`Admission`] | memory and the SQLite file | Redis |
 //! | [`Announcements`] | memory and the SQLite file | Redis |
-//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Insight`] | the SQLite file | PostgreSQL |
+//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Replays`], [`Insight`] | the SQLite file | PostgreSQL |
 //!
 //! Every backend passes the conformance suite of its port (`testkit::conformance`).
 
@@ -17,6 +17,7 @@ mod directory;
 mod insight;
 mod queue;
 mod reach;
+mod replays;
 mod sequence_lock;
 mod steerings;
 mod store;
@@ -31,6 +32,7 @@ pub use insight::{
 };
 pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
 pub use reach::Reach;
+pub use replays::{Replay, ReplayItem, ReplayState, ReplayStep, Replays, Selection, What};
 pub use sequence_lock::{Lease, Mark, SequenceLock};
 pub use steerings::{Steered, Steerings};
 pub use store::{

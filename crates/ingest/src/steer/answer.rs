@@ -62,7 +62,7 @@ impl<'a> LetterView<'a> {
 /// A message that the queue has taken.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     pub(super) id: EventId,
     pub(super) event_id: EventId,
 }

@@ -19,7 +19,7 @@ fn read<T: DeserializeOwned>(body: &[u8], takes: &str) -> Result<T, Problem> {
 }
 
 /// A person's reason, for those who look later.
-pub(super) fn reason(reason: Option<String>) -> Result<String, Problem> {
+pub(crate) fn reason(reason: Option<String>) -> Result<String, Problem> {
     let good = |reason: &String| {
         (1..=LONGEST_REASON).contains(&reason.chars().count())
             && !reason.trim().is_empty()

@@ -61,7 +61,7 @@ pub(crate) async fn letter(State(ingest): State<Ingest>, ids: Ids, headers: Head
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
     let webhook = ids.webhook.ok_or_else(Problem::no_webhook)?;
-    let id = ids.letter.ok_or_else(no_letter)?;
+    let id = ids.letter().ok_or_else(no_letter)?;
     let found = shared.ports.dead_letters.letter(project, webhook, id).await;
     let (letter, message) = found.map_err(|error| Problem::unavailable(&error))?.ok_or_else(no_letter)?;
     ok(&LetterView::with_body(&letter, &message.body))
@@ -72,7 +72,7 @@ pub(crate) async fn resend(State(ingest): State<Ingest>, ids: Ids, headers: Head
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;
     let webhook = shared.webhook(project.id, ids.webhook).await?;
-    let id = ids.letter.ok_or_else(no_letter)?;
+    let id = ids.letter().ok_or_else(no_letter)?;
     must_be_enabled(&webhook)?;
     let sent = shared.send_again(&project, webhook.id, id).await?;
     Ok(problem::answer(StatusCode::ACCEPTED, problem::success(&sent)))
@@ -122,7 +122,7 @@ pub(crate) async fn discard(State(ingest): State<Ingest>, ids: Ids, headers: Hea
 impl Shared {
     /// Sends a dead letter again, as a message of its own behind what is waiting. It is closed when the queue has taken
     /// that: a crash in between leaves it open, and the next try publishes the same message.
-    async fn send_again(
+    pub(crate) async fn send_again(
         self: &Arc<Self>,
         project: &Project,
         webhook: WebhookId,

@@ -26,6 +26,7 @@ use spectrum_webhook_core::ports::{DirectoryError, Project, Publication};
 use spectrum_webhook_core::webhook::Webhook;
 
 pub(crate) use answer::SteeredView;
+pub(crate) use fields::reason;
 pub(crate) use lane::{check, drop, resume, skip, steerings};
 pub(crate) use letters::{discard, letter, letters, resend, resend_many};
 pub(crate) use test_event::test;
@@ -34,19 +35,19 @@ use crate::problem::{Problem, UNAVAILABLE, WEBHOOK_DISABLED};
 use crate::state::Shared;
 
 /// A message that is not an event of a client.
-struct Extra {
-    id: EventId,
-    event_type: String,
-    purpose: Purpose,
-    traceparent: Option<String>,
-    body: Bytes,
+pub(crate) struct Extra {
+    pub(crate) id: EventId,
+    pub(crate) event_type: String,
+    pub(crate) purpose: Purpose,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) body: Bytes,
     /// It may be in the queue already.
-    again: bool,
+    pub(crate) again: bool,
 }
 
 impl Shared {
     /// The webhook of the path, if the project has it.
-    async fn webhook(&self, project: ProjectId, id: Option<WebhookId>) -> Result<Webhook, Problem> {
+    pub(crate) async fn webhook(&self, project: ProjectId, id: Option<WebhookId>) -> Result<Webhook, Problem> {
         let id = id.ok_or_else(Problem::no_webhook)?;
         match self.ports.directory.list(project).await {
             Ok(webhooks) => webhooks.into_iter().find(|webhook| webhook.id == id).ok_or_else(Problem::no_webhook),
@@ -57,7 +58,7 @@ impl Shared {
 
     /// Publishes a message under the project's version as it was read with its credentials, and answers when the queue
     /// has it. It goes on to its end if the caller goes away.
-    async fn publish_extra(self: &Arc<Self>, project: &Project, extra: Extra) -> Result<(), Problem> {
+    pub(crate) async fn publish_extra(self: &Arc<Self>, project: &Project, extra: Extra) -> Result<(), Problem> {
         let Extra { id, event_type, purpose, traceparent, body, again } = extra;
         let (accepted_at, registry) = (self.now(), project.registry);
         let project = project.id;

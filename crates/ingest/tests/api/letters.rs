@@ -1,13 +1,17 @@
-//! One dead letter, and steerings that are done after a while: ports of the world.
+//! One dead letter, steerings that are done after a while, and replays that nobody runs: ports of the world.
 
 use std::sync::atomic::Ordering::SeqCst;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use spectrum_webhook_core::delivery::{DeadReason, Fault, Message, Purpose};
-use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
-use spectrum_webhook_core::ports::{DeadLetter, DeadLetters, LetterQuery, PortError, Resending, Steered, Steerings};
+use spectrum_webhook_core::ids::{EventId, OwnerId, ProjectId, RegistryVersion, ReplayId, Sequence, WebhookId};
+use spectrum_webhook_core::ports::{
+    DeadLetter, DeadLetters, LetterQuery, PortError, Replay, ReplayItem, ReplayState, ReplayStep, Replays, Resending,
+    Selection, Steered, Steerings,
+};
 use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_core::webhook::Webhook;
 
 use crate::world::{ID, NOW, World};
 
@@ -133,5 +137,73 @@ fn letter() -> DeadLetter {
         closed: None,
         closed_reason: None,
         resent_as: None,
+    }
+}
+
+#[async_trait]
+impl Replays for World {
+    async fn count(&self, _: &Webhook, _: Selection) -> Result<u64, PortError> {
+        Self::fails(&self.letters_fail).map(|()| 12)
+    }
+
+    async fn create(&self, replay: &Replay) -> Result<(), PortError> {
+        Self::fails(&self.letters_fail)?;
+        self.replays.lock().push(replay.clone());
+        Ok(())
+    }
+
+    async fn replay(&self, _: ProjectId, id: ReplayId) -> Result<Option<Replay>, PortError> {
+        Self::fails(&self.letters_fail)?;
+        Ok(self.replays.lock().iter().find(|replay| replay.id == id).cloned())
+    }
+
+    async fn replays(
+        &self,
+        _: ProjectId,
+        _: WebhookId,
+        _: Option<(Millis, ReplayId)>,
+        _: u32,
+    ) -> Result<Vec<Replay>, PortError> {
+        Self::fails(&self.letters_fail)?;
+        Ok(self.replays.lock().clone())
+    }
+
+    async fn turn(
+        &self,
+        _: ProjectId,
+        id: ReplayId,
+        from: &[ReplayState],
+        to: ReplayState,
+        _: Millis,
+    ) -> Result<Option<Replay>, PortError> {
+        Self::fails(&self.letters_fail)?;
+        let mut replays = self.replays.lock();
+        let found = replays.iter_mut().find(|replay| replay.id == id && from.contains(&replay.state));
+        Ok(found.map(|replay| {
+            replay.state = to;
+            replay.clone()
+        }))
+    }
+
+    async fn claim(&self, _: OwnerId, _: Millis, _: Millis) -> Result<Option<Replay>, PortError> {
+        unreachable!("nobody runs it here")
+    }
+
+    async fn items(
+        &self,
+        _: &Replay,
+        _: &Webhook,
+        _: u32,
+        _: usize,
+    ) -> Result<(Vec<ReplayItem>, Option<(Sequence, EventId)>), PortError> {
+        unreachable!("nobody runs it here")
+    }
+
+    async fn progress(&self, _: ReplayId, _: OwnerId, _: ReplayStep, _: Millis, _: Millis) -> Result<bool, PortError> {
+        unreachable!("nobody runs it here")
+    }
+
+    async fn release(&self, _: ReplayId, _: OwnerId) -> Result<(), PortError> {
+        unreachable!("nobody runs it here")
     }
 }

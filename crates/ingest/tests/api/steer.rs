@@ -111,3 +111,32 @@ async fn what_is_not_there_is_not_found_and_what_is_malformed_is_named() {
     }
     assert!(api.world.published.lock().is_empty());
 }
+
+#[tokio::test]
+async fn a_replay_is_counted_made_watched_paused_resumed_and_cancelled() {
+    let api = api();
+    let path = format!("{}/replays", webhook(&api).await);
+    let reply = api.call("POST", &path, r#"{"what":"all","dryRun":true}"#).await;
+    assert_eq!(reply.text, r#"{"succeed":true,"data":{"dryRun":true,"total":12}}"#);
+    assert!(api.world.replays.lock().is_empty());
+    let reply = api.call("POST", &path, r#"{"what":"dead","reason":"because","ratePerSecond":5}"#).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["data"]["state"]), (202, &"running".into()), "{reply:?}");
+    let one = format!("{path}/{}", reply.json()["data"]["id"].as_str().expect("an id"));
+    for (call, state) in [
+        ("pause", "paused"),
+        ("pause", "paused"),
+        ("resume", "running"),
+        ("cancel", "cancelled"),
+        ("cancel", "cancelled"),
+    ] {
+        let reply = api.call("POST", &format!("{one}/{call}"), "").await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["data"]["state"]), (200, &state.into()), "{reply:?}");
+    }
+    api.call("POST", &format!("{one}/resume"), "").await.is_problem(409, "replay_ended", "make a new one");
+    let shown = api.call("GET", &one, "").await.json();
+    assert_eq!((&shown["data"]["total"], &shown["data"]["ratePerSecond"]), (&12.into(), &5.into()));
+    assert_eq!(api.call("GET", &path, "").await.json()["data"][0], shown["data"]);
+    let unknown = format!("{path}/01890000-0000-7000-8000-000000000001");
+    api.call("GET", &unknown, "").await.is_problem(404, "not_found", "no such replay");
+    api.call("POST", &format!("{unknown}/pause"), "").await.is_problem(404, "not_found", "no such replay");
+}

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersion, WebhookId};
 use spectrum_webhook_core::ports::{
     Admission, Admitted, Announcements, Directory, DirectoryError, IdempotencyKey, Lease, NewWebhook, PortError,
-    Project, Publication, Queue, Subscription, Verdict, WebhookPatch,
+    Project, Publication, Queue, Replay, Subscription, Verdict, WebhookPatch,
 };
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{DisabledReason, SigningSecret, Webhook};
@@ -55,6 +55,7 @@ pub(crate) struct World {
     pub(crate) letters_fail: AtomicBool,
     /// What a resend was begun as.
     pub(crate) resends: Mutex<Vec<(EventId, EventId)>>,
+    pub(crate) replays: Mutex<Vec<Replay>>,
     /// So often it is asked in vain whether a steering is done.
     pub(crate) steered_after: AtomicUsize,
     /// Publishes wait for a permit.
@@ -93,6 +94,7 @@ impl World {
             directory_reads: 0.into(),
             letters_fail: false.into(),
             resends: Mutex::default(),
+            replays: Mutex::default(),
             steered_after: 0.into(),
             gate: Semaphore::new(OPEN),
             publishing: Notify::new(),
@@ -381,6 +383,7 @@ pub(crate) fn api_with(settings: Settings) -> Api {
         insight: Arc::clone(&world) as _,
         dead_letters: Arc::clone(&world) as _,
         steerings: Arc::clone(&world) as _,
+        replays: Arc::clone(&world) as _,
     };
     let metrics = Metrics::register(&registry).expect("free names");
     let ingest = Ingest::new(ports, settings, Arc::new(|| NOW), metrics);

@@ -55,6 +55,8 @@ pub(crate) enum Role {
 pub(crate) struct Node {
     backends: Backends,
     ingest: Option<Ingest>,
+    /// Runs replays, where events can be published.
+    replays: Option<ingest::Runner>,
     /// Shared with readiness; [`Node::stop_delivering`] takes it out.
     dispatcher: Arc<Mutex<Option<Dispatcher>>>,
     /// What looks after the store in the background.
@@ -71,7 +73,8 @@ impl Node {
         match Parts::new(role, settings, registry, &backends) {
             Ok(Parts { ingest, dispatcher, keepers }) => {
                 let dispatcher = Arc::new(Mutex::new(dispatcher.map(Dispatcher::start)));
-                Ok(Self { backends, ingest, dispatcher, keepers })
+                let replays = ingest.clone().map(ingest::Runner::start);
+                Ok(Self { backends, ingest, replays, dispatcher, keepers })
             }
             Err(error) => {
                 backends.abandon().await;
@@ -128,6 +131,9 @@ impl Node {
     /// # Errors
     /// When the database could not be tidied: nothing is lost.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
+        if let Some(replays) = &self.replays {
+            replays.stop().await;
+        }
         if let Some(ingest) = &self.ingest {
             ingest.drain().await;
         }
@@ -238,6 +244,7 @@ fn ingest(
         insight: backends.store.clone(),
         dead_letters: backends.store.clone(),
         steerings: backends.store.clone(),
+        replays: backends.store.clone(),
     };
     let metrics = ingest::Metrics::register(registry)?;
     Ok(Ingest::new(ports, of_ingest, Arc::new(move || clock.now().wall), metrics))

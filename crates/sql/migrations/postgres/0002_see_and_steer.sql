@@ -12,9 +12,11 @@ ALTER TABLE events ADD COLUMN only_webhook TEXT;
 ALTER TABLE events ADD COLUMN original TEXT;
 -- The archive: it stays until this time whether a row needs it or not; 0 is no time.
 ALTER TABLE events ADD COLUMN keep_until BIGINT NOT NULL DEFAULT 0;
+-- Its place when it was archived: replays go by it.
+ALTER TABLE events ADD COLUMN sequence BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX events_original ON events (original) WHERE original IS NOT NULL;
 CREATE INDEX events_kept ON events (keep_until) WHERE keep_until > 0;
-CREATE INDEX events_project ON events (project, accepted_at);
+CREATE INDEX events_project ON events (project, sequence) WHERE keep_until > 0;
 
 -- A dead letter that was sent again or discarded is closed: it stays for a while, for whoever looks for it.
 ALTER TABLE dead_letters ADD COLUMN closed_at BIGINT;
@@ -40,6 +42,29 @@ CREATE TABLE steerings (
     outcome TEXT
 );
 CREATE INDEX steerings_webhook ON steerings (webhook, asked_at);
+
+-- Jobs that send many events again to one webhook. Whoever runs one holds it until a time.
+CREATE TABLE replays (
+    id TEXT NOT NULL PRIMARY KEY,
+    project TEXT NOT NULL,
+    webhook TEXT NOT NULL REFERENCES webhooks (id),
+    what TEXT NOT NULL,
+    from_at BIGINT NOT NULL,
+    to_at BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    rate BIGINT,
+    state TEXT NOT NULL,
+    total BIGINT NOT NULL,
+    sent BIGINT NOT NULL DEFAULT 0,
+    cursor_sequence BIGINT,
+    cursor_event TEXT,
+    runner TEXT,
+    runs_until BIGINT NOT NULL DEFAULT 0,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE INDEX replays_webhook ON replays (webhook, created_at);
+CREATE INDEX replays_running ON replays (created_at) WHERE state = 'running';
 
 -- How a webhook wants its deliveries. The headers rest encrypted: their values may be credentials.
 ALTER TABLE webhooks ADD COLUMN headers BYTEA;

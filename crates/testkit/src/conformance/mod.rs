@@ -8,6 +8,7 @@
 //! | `announcements` | `Announcements` |
 //! | `store` | `Store` |
 //! | `dead_letters` | `DeadLetters` and `Steerings`: what people do about what the store holds |
+//! | `replays` | `Replays` |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
 //! | `insight` | `Insight`, over what a store and a directory wrote |
 //!
@@ -23,6 +24,7 @@ mod insight;
 mod insight_archive;
 mod insight_log;
 mod queue;
+mod replays;
 mod samples;
 mod sequence_lock;
 mod store;
@@ -36,7 +38,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Insight, Queue, SequenceLock, Steerings, Store,
+    Admission, Announcements, DeadLetters, Directory, Insight, Queue, Replays, SequenceLock, Steerings, Store,
 };
 
 pub use admission::admission;
@@ -45,6 +47,7 @@ pub use dead_letters::dead_letters;
 pub use directory::directory;
 pub use insight::insight;
 pub use queue::queue;
+pub use replays::replays;
 pub use sequence_lock::sequence_lock;
 pub use store::store;
 
@@ -106,6 +109,8 @@ pub struct StoreWorld {
     pub dead_letters: Arc<dyn DeadLetters>,
     /// What people wanted of lanes.
     pub steerings: Arc<dyn Steerings>,
+    /// Replays of it.
+    pub replays: Arc<dyn Replays>,
     /// Whatever has to live as long.
     pub keep: Keep,
 }
