@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{IntCounter, Registry};
-use spectrum_webhook_core::delivery::{Message, Purpose};
+use spectrum_webhook_core::delivery::Message;
+use spectrum_webhook_core::ids::Sequence;
 use spectrum_webhook_core::ports::{Archived, Store};
 use spectrum_webhook_core::time::Millis;
 use tokio::sync::mpsc;
@@ -99,18 +100,17 @@ impl Archive {
         })
     }
 
-    /// Queues an event to be archived, unless its time is over already. It never waits. What is no event of a client
-    /// is not archived: a resend's event is, and a test's needs nobody.
-    pub(crate) fn keep(&self, message: &Arc<Message>, now: Millis) {
+    /// Queues an event to be archived, unless its time is over already. It never waits.
+    pub(crate) fn keep(&self, sequence: Sequence, message: Arc<Message>, now: Millis) {
         let keep_until = Millis(message.accepted_at.0.saturating_add(self.keep));
-        if message.purpose != Purpose::Event || keep_until <= now {
+        if keep_until <= now {
             return;
         }
         let queue = self.queue.lock();
         let Some(queue) = queue.as_ref() else { return };
         let bytes = message.body.len();
         let fits = self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.queue_bytes;
-        if !fits || queue.try_send(Archived { message: Arc::clone(message), keep_until }).is_err() {
+        if !fits || queue.try_send(Archived { sequence, message, keep_until }).is_err() {
             self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.unarchived.inc();
         }

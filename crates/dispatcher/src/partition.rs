@@ -222,11 +222,7 @@ impl Owner {
     fn took(&mut self, taken: Taken) -> Result<(), Lost> {
         let Taken { tag, redelivered, message } = taken;
         match message {
-            Ok(message) => {
-                let (message, shared) = (Arc::new(message), &self.io.shared);
-                shared.archive.keep(&message, shared.clock.now().wall);
-                self.feed(Input::Took { tag, redelivered, message })
-            }
+            Ok(message) => self.feed(Input::Took { tag, redelivered, message: Arc::new(message) }),
             Err(unreadable) => {
                 tracing::error!(detail = %unreadable.detail, "a message cannot be read: it goes to quarantine");
                 self.tasks.spawn(Arc::clone(&self.io).quarantine(tag, unreadable));
@@ -331,6 +327,9 @@ impl Owner {
                 Action::Check { lane, sequence, message } => {
                     let cell = self.targets.cell(lane.project, lane.webhook);
                     self.tasks.spawn(io.check(lane, sequence, message, cell));
+                }
+                Action::Archive { sequence, message } => {
+                    io.shared.archive.keep(sequence, message, io.shared.clock.now().wall);
                 }
                 Action::Mark(mark) => self.outbox.mark(mark),
                 Action::Ack(tags) => self.outbox.ack(tags),

@@ -200,6 +200,8 @@ pub struct Backlog {
 /// An event to be kept for whoever asks what became of it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Archived {
+    /// Its place.
+    pub sequence: Sequence,
     /// The event.
     pub message: Arc<Message>,
     /// It stays until then.
@@ -260,7 +262,7 @@ pub trait Store: Send + Sync {
     /// Appends to the delivery log.
     async fn record(&self, attempts: &[AttemptRecord]) -> Result<(), PortError>;
 
-    /// Archives events, or prolongs their time.
+    /// Archives events, or prolongs their time; the place that was given last counts.
     async fn archive(&self, events: &[Archived]) -> Result<(), PortError>;
 
     /// Keeps a message that cannot be read, for a person to look at.

@@ -1,6 +1,6 @@
 use bytes::Bytes;
-use spectrum_webhook_core::delivery::Directed;
-use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, WebhookId};
+use spectrum_webhook_core::delivery::Purpose;
+use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion};
 
 use super::*;
 use crate::record::tests::{Log, count, log};
@@ -36,13 +36,13 @@ async fn events_are_written_in_batches_of_so_many_and_so_many_bytes() {
     let settings = ArchiveSettings { batch: 3, batch_bytes: 1_000, ..ArchiveSettings::default() };
     let (archive, registry) = archive(&log, settings);
     for bytes in [10, 10, 10, 400, 700, 10] {
-        archive.keep(&Arc::new(message(bytes)), NOW);
+        archive.keep(Sequence(1), Arc::new(message(bytes)), NOW);
     }
     archive.shutdown().await;
     assert_eq!(*log.writes.lock(), [3, 2, 1]);
     assert_eq!(lost(&registry), "0");
     assert_eq!(archive.waiting.load(Ordering::Relaxed), 0);
-    archive.keep(&Arc::new(message(1)), NOW);
+    archive.keep(Sequence(1), Arc::new(message(1)), NOW);
     assert_eq!(log.writes.lock().len(), 3, "it takes no more");
 }
 
@@ -51,10 +51,8 @@ async fn only_events_whose_time_is_not_over_are_archived() {
     let (log, _) = log(100, 0);
     let keep = Duration::from_secs(1);
     let (archive, registry) = archive(&log, ArchiveSettings { keep, ..ArchiveSettings::default() });
-    archive.keep(&Arc::new(message(1)), Millis(NOW.0 + 999));
-    archive.keep(&Arc::new(message(1)), Millis(NOW.0 + 1_000));
-    let directed = Directed { webhook: WebhookId(Default::default()), event: EventId(Default::default()) };
-    archive.keep(&Arc::new(Message { purpose: Purpose::Directed(directed), ..message(1) }), NOW);
+    archive.keep(Sequence(1), Arc::new(message(1)), Millis(NOW.0 + 999));
+    archive.keep(Sequence(1), Arc::new(message(1)), Millis(NOW.0 + 1_000));
     archive.shutdown().await;
     assert_eq!((log.writes.lock().clone(), lost(&registry).as_str()), (vec![1], "0"));
 }
@@ -64,7 +62,7 @@ async fn nothing_is_archived_for_no_time() {
     let (log, _) = log(100, 0);
     let settings = ArchiveSettings { keep: Duration::ZERO, ..ArchiveSettings::default() };
     let (archive, registry) = archive(&log, settings);
-    archive.keep(&Arc::new(message(1)), Millis(0));
+    archive.keep(Sequence(1), Arc::new(message(1)), Millis(0));
     archive.shutdown().await;
     assert_eq!((log.writes.lock().len(), lost(&registry).as_str()), (0, "0"));
 }
@@ -74,11 +72,11 @@ async fn what_does_not_fit_in_number_or_in_bytes_is_dropped_and_counted() {
     let (hanging, _) = log(0, 0);
     let settings = ArchiveSettings { queue: 2, queue_bytes: 1_000, ..ArchiveSettings::default() };
     let (archive, registry) = archive(&hanging, settings);
-    archive.keep(&Arc::new(message(600)), NOW);
-    archive.keep(&Arc::new(message(600)), NOW);
+    archive.keep(Sequence(1), Arc::new(message(600)), NOW);
+    archive.keep(Sequence(1), Arc::new(message(600)), NOW);
     assert_eq!(lost(&registry), "1", "too many bytes");
-    archive.keep(&Arc::new(message(1)), NOW);
-    archive.keep(&Arc::new(message(1)), NOW);
+    archive.keep(Sequence(1), Arc::new(message(1)), NOW);
+    archive.keep(Sequence(1), Arc::new(message(1)), NOW);
     assert_eq!(lost(&registry), "2", "too many");
     // The store hangs: at the end all are lost.
     archive.shutdown().await;
@@ -90,12 +88,12 @@ async fn what_does_not_fit_in_number_or_in_bytes_is_dropped_and_counted() {
 async fn a_batch_waits_for_a_store_that_comes_back_and_is_dropped_when_it_does_not() {
     let (flaky, _) = log(100, 3);
     let (first, registry) = archive(&flaky, ArchiveSettings::default());
-    first.keep(&Arc::new(message(1)), NOW);
+    first.keep(Sequence(1), Arc::new(message(1)), NOW);
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!((flaky.writes.lock().clone(), lost(&registry).as_str()), (vec![1], "0"));
     let (down, _) = log(1_000, u32::MAX);
     let (second, registry) = archive(&down, ArchiveSettings::default());
-    second.keep(&Arc::new(message(1)), NOW);
+    second.keep(Sequence(1), Arc::new(message(1)), NOW);
     tokio::time::sleep(Duration::from_secs(40)).await;
     assert_eq!(lost(&registry), "1");
     assert_eq!(second.waiting.load(Ordering::Relaxed), 0);

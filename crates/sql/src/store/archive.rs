@@ -13,14 +13,13 @@ use crate::sql::{Columns as _, Conn, chunks, over_list, place_after, run, run_pl
 
 /// Archives events, or prolongs their time. A row that is there already has the same event in it.
 pub(super) async fn keep(conn: &mut Conn, events: Vec<Archived>) -> Result<(), Fault> {
-    let head =
-        "INSERT INTO events (id, project, event_type, accepted_at, registry, traceparent, keep_until, body) VALUES ";
-    let tail = " ON CONFLICT (id) DO UPDATE SET keep_until = excluded.keep_until";
+    let head = "INSERT INTO events (id, project, event_type, accepted_at, registry, traceparent, sequence, keep_until, body) VALUES ";
+    let tail = " ON CONFLICT (id) DO UPDATE SET keep_until = excluded.keep_until, sequence = excluded.sequence";
     // One event comes once in a statement: PostgreSQL updates no row twice.
     let mut events = events;
     events.sort_by_key(|event| event.message.id);
     events.dedup_by_key(|event| event.message.id);
-    run_rows(conn, (head, 8, tail), &events, |statement, Archived { message, keep_until }| {
+    run_rows(conn, (head, 9, tail), &events, |statement, Archived { sequence, message, keep_until }| {
         statement
             .bind(message.id.to_string())
             .bind(message.project.to_string())
@@ -28,6 +27,7 @@ pub(super) async fn keep(conn: &mut Conn, events: Vec<Archived>) -> Result<(), F
             .bind(message.accepted_at.0)
             .bind(message.registry.0)
             .bind(message.traceparent.as_deref())
+            .bind(sequence.0)
             .bind(keep_until.0)
             .bind(&message.body[..])
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spectrum_webhook_core::delivery::{Command, DeadReason, Fault, Message, Purpose, Steering};
-use spectrum_webhook_core::ids::RegistryVersion;
+use spectrum_webhook_core::ids::{RegistryVersion, Sequence};
 use spectrum_webhook_core::ports::{Archived, Change, Place, Pruning};
 use spectrum_webhook_core::time::Millis;
 
@@ -31,7 +31,8 @@ fn after(millis: i64) -> Millis {
 
 impl Seen {
     async fn archive(&self, messages: &[Message], keep_until: Millis) {
-        let archived = |message: &Message| Archived { message: Arc::new(message.clone()), keep_until };
+        let archived =
+            |message: &Message| Archived { sequence: Sequence(9), message: Arc::new(message.clone()), keep_until };
         let events: Vec<Archived> = messages.iter().map(archived).collect();
         self.scene.world.store.archive(&events).await.expect("archive");
     }
