@@ -27,6 +27,14 @@ pub(crate) fn event_id(now: Millis) -> EventId {
     EventId(uuid_at(now))
 }
 
+/// An id that follows from what was hashed: a UUIDv8 of the first 128 bits.
+pub(crate) fn custom_id(hash: Sha256) -> uuid::Uuid {
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
 /// The caller's own key.
 #[derive(Clone)]
 pub(crate) struct ExplicitKey {

@@ -13,8 +13,10 @@
 //! | `batch`, `lines` | many events, one a line |
 //! | `manage` | projects and webhooks: fields, URLs, changes, answers |
 //! | `steer` | what people do about deliveries: dead letters, lanes, test events |
-//! | `replay` | many events once more to one webhook, as a job |
 //! | `see` | the delivery log, where events stand, how webhooks are |
+//! | `replay` | many events once more to one webhook, as a job |
+//! | `notices` | what happened to webhooks, as events for operations |
+//! | `background` | what is done beside requests |
 //! | `page` | lists that come in pages: what a query may say |
 //! | [`problem`] | every error, as status and body |
 //! | [`metrics`] | what is counted |
@@ -23,6 +25,7 @@
 
 mod accept;
 mod auth;
+mod background;
 mod batch;
 mod body;
 mod identity;
@@ -30,6 +33,7 @@ mod leftover;
 mod lines;
 mod manage;
 pub mod metrics;
+mod notices;
 mod page;
 pub mod problem;
 mod replay;
@@ -39,8 +43,8 @@ pub mod settings;
 pub mod state;
 mod steer;
 
+pub use background::Background;
 pub use metrics::Metrics;
-pub use replay::Runner;
 pub use router::router;
 pub use settings::{OperatorToken, Settings};
 pub use state::{Clock, Ingest, Ports};

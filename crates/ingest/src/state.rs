@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use spectrum_webhook_core::ids::{PartitionId, ProjectId};
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Insight, Queue, Replays, Steerings,
+    Admission, Announcements, DeadLetters, Directory, Insight, Notices, Queue, Replays, Steerings,
 };
 use spectrum_webhook_core::time::Millis;
 use tokio::sync::Semaphore;
@@ -38,6 +38,8 @@ pub struct Ports {
     pub steerings: Arc<dyn Steerings>,
     /// Jobs that send many events again.
     pub replays: Arc<dyn Replays>,
+    /// What a platform wants to hear of.
+    pub notices: Arc<dyn Notices>,
 }
 
 /// The state of the HTTP door; clones share it.

@@ -1,4 +1,6 @@
-//! A client of the HTTP API: registers webhooks and posts events, patiently.
+//! A client of the HTTP API: registers webhooks and posts events, patiently; [`call`] has any other call.
+
+pub(crate) mod call;
 
 use std::time::Duration;
 
@@ -29,8 +31,17 @@ pub(crate) struct Api {
     client: Client,
     base: Url,
     project: Uuid,
-    secret: String,
+    credentials: Credentials,
     waits: Schedule,
+}
+
+/// What a caller shows for itself; it is printed nowhere.
+#[derive(Clone)]
+pub(crate) enum Credentials {
+    /// The project's secret.
+    Project(String),
+    /// An operator's token.
+    Operator(String),
 }
 
 /// A webhook as registration returns it.
@@ -93,18 +104,21 @@ impl Api {
     ///
     /// # Errors
     /// When the base is no URL that paths can be put behind, or no client can be made.
-    pub(crate) fn new(client: Client, base: Url, project: Uuid, secret: String) -> anyhow::Result<Self> {
+    pub(crate) fn new(client: Client, base: Url, project: Uuid, credentials: Credentials) -> anyhow::Result<Self> {
         if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
-            anyhow::bail!("{base} is not the URL of an API");
+            anyhow::bail!("the URL of an API begins with http:// or https://");
         }
-        Ok(Self { client, base, project, secret, waits: Schedule::new(&WAITS) })
+        Ok(Self { client, base, project, credentials, waits: Schedule::new(&WAITS) })
     }
 
     /// A call below `/projects/{project}/`.
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
         let base = self.base.as_str().trim_end_matches('/');
         let request = self.client.request(method, format!("{base}/projects/{}/{path}", self.project));
-        request.basic_auth(self.project, Some(&self.secret))
+        match &self.credentials {
+            Credentials::Project(secret) => request.basic_auth(self.project, Some(secret)),
+            Credentials::Operator(token) => request.bearer_auth(token),
+        }
     }
 
     /// Registers a URL.
@@ -129,7 +143,8 @@ impl Api {
             let request = self.call(Method::POST, "events").header("content-type", "application/json");
             request.header("idempotency-key", key).body(event.clone())
         })
-        .await?
+        .await
+        .map_err(NotTaken::Unavailable)?
         .into_answer::<Taken>()
         .await?
         .outcome()
@@ -157,7 +172,8 @@ impl Api {
                         self.call(Method::POST, "events/batch").header("content-type", "application/x-ndjson");
                     request.header("idempotency-key", key).body(events.clone())
                 })
-                .await?;
+                .await
+                .map_err(NotTaken::Unavailable)?;
             if !response.0.status().is_success() {
                 response.into_answer::<Taken>().await?.outcome()?;
                 return Err(NotTaken::Unavailable("the answer makes no sense".to_owned()));
@@ -173,26 +189,24 @@ impl Api {
         }
     }
 
-    /// The first answer that is not `429` or `503`.
-    async fn patiently(&self, patience: Duration, request: impl Fn() -> RequestBuilder) -> Result<Got, NotTaken> {
+    /// The first answer that does not pass by itself, or the last one within `patience`; without any, why.
+    async fn patiently(&self, patience: Duration, request: impl Fn() -> RequestBuilder) -> Result<Got, String> {
         let deadline = Instant::now() + patience;
         let mut chance = Seeded::new(rand::random());
         for tried in 1.. {
-            let (why, wish) = match request().send().await {
-                Ok(response) if is_passing(response.status()) => {
-                    let wish = retry_after(&response);
-                    (format!("the server answers {}", response.status()), wish)
-                }
-                Ok(response) => return Ok(Got(response)),
-                Err(error) => (cause(&error), None),
+            let outcome = request().send().await.map_err(|error| cause(&error.without_url()));
+            let wish = match &outcome {
+                Ok(response) if is_passing(response.status()) => retry_after(response),
+                Ok(_) => return outcome.map(Got),
+                Err(_) => None,
             };
             let wait = Duration::from_millis(self.waits.wait(tried, wish, &mut chance));
             if Instant::now() + wait > deadline {
-                return Err(NotTaken::Unavailable(why));
+                return outcome.map(Got);
             }
             tokio::time::sleep(wait).await;
         }
-        Err(NotTaken::Unavailable("tried too often".to_owned()))
+        Err("tried too often".to_owned())
     }
 }
 
@@ -250,7 +264,7 @@ fn retry_after(response: &Response) -> Option<u64> {
     seconds.checked_mul(1_000)
 }
 
-/// An error with its causes, without the URL.
+/// An error with its causes.
 fn cause(error: &dyn std::error::Error) -> String {
     let mut said = error.to_string();
     let mut source = error.source();

@@ -1,10 +1,18 @@
-//! The commands and their arguments.
+//! The commands and their arguments; the clients of the API have a file for each noun.
+
+pub(crate) mod access;
+pub(crate) mod attempts;
+pub(crate) mod dead_letters;
+pub(crate) mod event;
+pub(crate) mod paging;
+pub(crate) mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
 
 use crate::config::sources::Flags;
 
@@ -36,12 +44,30 @@ pub(crate) enum Command {
     /// Look after projects; works beside a running server.
     #[command(subcommand)]
     Project(Project),
+    /// Register, change and steer webhooks.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
+    /// Post events, and see where one stands.
+    #[command(subcommand)]
+    Event(event::Event),
+    /// Print the delivery log, newest first.
+    Attempts(attempts::Attempts),
+    /// Print each attempt as it ends, until interrupted.
+    Tail(attempts::Tail),
+    /// Look after what was given up.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
     /// Receive deliveries locally: verify and print each, and fail on request.
     Listen(Listen),
     /// Post events from NDJSON, in order.
     Send(Send),
     /// Check a captured delivery, and say what is wrong with it.
     Verify(Verify),
+    /// Print a shell's completions.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
     /// Show it all: events through failing URLs and a `kill -9`, checked by an independent verifier.
     Demo(Demo),
 }
@@ -79,6 +105,18 @@ pub(crate) enum Project {
     RotateSecret {
         /// The project.
         project: uuid::Uuid,
+        /// The settings.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Name the project whose webhooks are told of outages, disabled webhooks and dead letters.
+    Operations {
+        /// The project.
+        #[arg(required_unless_present = "off")]
+        project: Option<uuid::Uuid>,
+        /// Tell nobody any more.
+        #[arg(long, conflicts_with = "project")]
+        off: bool,
         /// The settings.
         #[command(flatten)]
         flags: Flags,
@@ -128,21 +166,26 @@ pub(crate) struct Send {
     /// NDJSON, one event a line; `-` is the standard input.
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,
-    /// The server's API.
-    #[arg(long, env = "SPECTRUM_URL", default_value = "http://127.0.0.1:8080")]
-    pub(crate) url: url::Url,
-    /// The project's id.
-    #[arg(long, env = "SPECTRUM_PROJECT_ID")]
-    pub(crate) project: uuid::Uuid,
-    /// The project's secret.
-    #[arg(long, env = "SPECTRUM_PROJECT_SECRET", hide_env_values = true)]
-    pub(crate) secret: String,
     /// Post up to N events in one request.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) batch: Option<u16>,
     /// How long to go on trying an event that the server does not take for the moment.
     #[arg(long, default_value = "60s", value_parser = wait)]
     pub(crate) patience: Duration,
+    /// The server and who posts.
+    #[command(flatten)]
+    pub(crate) access: access::Access,
+}
+
+/// The shells that completions can be printed for.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Shell {
+    /// bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 /// `verify`.
@@ -189,9 +232,19 @@ fn wait(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A moment in ISO 8601 with its offset.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "expected a time with its offset, like `2026-01-02T03:04:05Z`".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_arguments_of_all_commands_fit_together() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
 
     #[test]
     fn waits_have_a_unit_and_an_end() {

@@ -6,16 +6,21 @@
 //! | [`config`] | the settings: flags, environment, defaults, checks |
 //! | [`wire`] | which backend is in use, and how the parts are put together |
 //! | [`api_client`] | a client of the HTTP API |
+//! | [`access`], [`profiles`] | which server a client command is for, and who asks |
+//! | [`exit`] | the exit codes |
 //! | [`http`] | an HTTP server with bounds and a clean stop |
 //! | [`telemetry`], [`gauges`] | the log; metrics, health and readiness |
 //! | [`commands`] | one file for each command |
 
+mod access;
 mod api_client;
 mod cli;
 mod commands;
 mod config;
+mod exit;
 mod gauges;
 mod http;
+mod profiles;
 mod telemetry;
 mod wire;
 
@@ -27,16 +32,13 @@ use cli::{Cli, Command};
 use config::sources::{Flags, Sources};
 use config::{Mistakes, Settings};
 
-/// What is wrong is the caller's: arguments or settings. (Clap uses it for arguments too.)
-const USAGE: u8 = 2;
-
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     match commands::run(command) {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
-            ExitCode::from(if error.is::<Mistakes>() { USAGE } else { 1 })
+            ExitCode::from(exit::code(&error))
         }
     }
 }

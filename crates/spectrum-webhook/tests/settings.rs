@@ -45,6 +45,17 @@ async fn what_is_in_effect_is_printed_with_secrets_masked_and_who_set_it() {
 }
 
 #[tokio::test]
+async fn the_variables_of_clients_are_no_mistake_where_a_server_starts() {
+    let mut checked = binary();
+    checked.arg("check-config");
+    for name in ["URL", "PROJECT_ID", "PROJECT_SECRET", "PROFILE", "SIGNING_SECRET"] {
+        checked.env(format!("SPECTRUM_{name}"), "something");
+    }
+    let output = run(&mut checked).await;
+    assert!(output.status.success(), "{}", complaint(&output));
+}
+
+#[tokio::test]
 async fn half_a_cluster_is_refused_and_so_are_its_parts_without_one() {
     let urls = [
         ("SPECTRUM_DATABASE_URL", "postgres://h"),

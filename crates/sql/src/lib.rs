@@ -6,7 +6,7 @@
 //! | [`Database`] (`database`) | the file: opening, the grouped writer, the readers; or PostgreSQL: connecting, the pool; migrations |
 //! | [`MasterKey`] (`secrets`) | the key, and the cipher that signing secrets rest under |
 //! | [`FolderLock`] (`folder_lock`) | one process for each data folder |
-//! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `replays`, `insight`) | the ports `Store`, `Directory`, `DeadLetters`, `Steerings`, `Replays` and `Insight` |
+//! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `replays`, `notices`, `insight`) | the ports of the same names |
 //! | [`Embedded`] (`embedded`) | the other ports, over memory and the same file |
 //! | `sql`, `error` | statements and their values; what a failure means |
 //!
@@ -20,6 +20,7 @@ mod embedded;
 mod error;
 mod folder_lock;
 mod insight;
+mod notices;
 mod replays;
 mod secrets;
 mod sql;

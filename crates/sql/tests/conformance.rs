@@ -55,15 +55,7 @@ impl Fixture<AnnouncementsWorld> for Sqlite {
 impl Fixture<StoreWorld> for Sqlite {
     async fn fresh(&self) -> StoreWorld {
         let (embedded, keep) = open().await;
-        let store = embedded.store.clone();
-        StoreWorld {
-            store: store.clone(),
-            directory: store.clone(),
-            dead_letters: store.clone(),
-            steerings: store.clone(),
-            replays: store,
-            keep,
-        }
+        StoreWorld::of(embedded.store.clone(), keep)
     }
 }
 
@@ -71,17 +63,8 @@ impl Fixture<StoreWorld> for Sqlite {
 impl Fixture<InsightWorld> for Sqlite {
     async fn fresh(&self) -> InsightWorld {
         let (embedded, keep) = open().await;
-        let store = embedded.store.clone();
-        let insight = store.clone();
-        let store = StoreWorld {
-            store: store.clone(),
-            directory: store.clone(),
-            dead_letters: store.clone(),
-            steerings: store.clone(),
-            replays: store,
-            keep,
-        };
-        InsightWorld { insight, store }
+        let insight = embedded.store.clone();
+        InsightWorld { insight, store: StoreWorld::of(embedded.store.clone(), keep) }
     }
 }
 
@@ -128,6 +111,11 @@ async fn dead_letters_conform_on_sqlite() {
 #[tokio::test]
 async fn replays_conform_on_sqlite() {
     conformance::replays(&Sqlite).await;
+}
+
+#[tokio::test]
+async fn notices_conform_on_sqlite() {
+    conformance::notices(&Sqlite).await;
 }
 
 /// The parts share one writer: on many threads they must hold as well.

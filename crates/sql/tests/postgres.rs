@@ -20,15 +20,7 @@ struct Postgres;
 async fn fresh() -> (Arc<SqlStore>, StoreWorld) {
     let database = open(shared().postgres().await.database().await).await;
     let store = Arc::new(SqlStore::new(database.clone()));
-    let world = StoreWorld {
-        store: store.clone(),
-        directory: store.clone(),
-        dead_letters: store.clone(),
-        steerings: store.clone(),
-        replays: store.clone(),
-        keep: Box::new(database),
-    };
-    (store, world)
+    (store.clone(), StoreWorld::of(store, Box::new(database)))
 }
 
 #[async_trait]
@@ -69,4 +61,9 @@ async fn dead_letters_conform_on_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replays_conform_on_postgresql() {
     conformance::replays(&Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_conform_on_postgresql() {
+    conformance::notices(&Postgres).await;
 }

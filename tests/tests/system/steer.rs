@@ -442,3 +442,45 @@ async fn a_replay_of_a_deleted_webhook_is_cancelled_and_a_cancelled_one_sends_no
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operations_project_hears_of_outages_disabled_webhooks_and_dead_letters() {
+    on_both(&[], async |server| {
+        let notes = Receiver::on_loopback(|_: &Recorded| Reply::ok()).expect("a receiver");
+        let (client, operations, told) = stage(&server, &notes, "operations").await;
+        let named = server.command(&["project", "operations", &operations.id]).await;
+        assert_eq!(named.code, Some(0), "{}", named.stderr);
+
+        let (receiver, mended) = broken(503);
+        let (_, project, hook) = stage(&server, &receiver, "watched").await;
+        accept_texts(&client, &project, "watched", 4).await;
+        taken(&notes, "/operations", 1).await;
+        mended.store(true, Ordering::Relaxed);
+        taken(&notes, "/operations", 2).await;
+        taken(&receiver, "/watched", 4).await;
+
+        let gone = Receiver::on_loopback(|_: &Recorded| Reply::status(StatusCode::GONE)).expect("a receiver");
+        let (_, other, leaving) = stage(&server, &gone, "gone").await;
+        let event = accept(&client, &other, text("gone", 0)).await;
+        taken(&notes, "/operations", 4).await;
+
+        let told = notes.look(|memory| {
+            let all: Vec<_> = memory.at("/operations").cloned().collect();
+            assert!(all.iter().all(|note| {
+                verify(&told.key, &note.headers, &note.body, note.wall, std::time::Duration::from_secs(300)).is_ok()
+            }));
+            all.iter().map(|note| serde_json::from_slice::<Value>(&note.body).expect("JSON")).collect::<Vec<_>>()
+        });
+        let kinds: Vec<_> =
+            told[..2].iter().map(|note| (note["event"].as_str(), note["webhook"]["id"].as_str())).collect();
+        let of = |kind| (Some(kind), Some(hook.id.as_str()));
+        assert_eq!(kinds, [of("webhook.outage.started"), of("webhook.outage.ended")]);
+        let find = |kind: &str| told.iter().find(|note| note["event"] == kind).expect("a notice");
+        let disabled = find("webhook.disabled");
+        assert_eq!((&disabled["webhook"]["id"], &disabled["reason"]), (&json!(leaving.id), &json!("gone")));
+        let dead = find("event.dead_lettered");
+        assert_eq!((&dead["deadLetter"]["id"], &dead["project"]["id"]), (&json!(event.id), &json!(other.id)));
+        assert_eq!(dead["reason"], "fatal");
+    })
+    .await;
+}

@@ -153,6 +153,8 @@ pub struct Lane {
     /// When the backlog of a disabled webhook is looked through for old events.
     pub(super) expiry: Option<Mono>,
     pub(super) tickets: u64,
+    /// The wall clock at the last input.
+    pub(super) wall: Millis,
 }
 
 impl Lane {
@@ -183,6 +185,7 @@ impl Lane {
             sweep: status == Status::Deleted,
             expiry: None,
             tickets: 0,
+            wall: Millis(0),
         }
     }
 

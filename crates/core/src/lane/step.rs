@@ -18,6 +18,7 @@ const NOT_STARTED_WAIT: u64 = 1_000;
 impl Lane {
     /// Takes in one input and appends what is to be done.
     pub fn step(&mut self, now: Now, input: Input, chance: &mut dyn Chance, out: &mut Actions) {
+        self.wall = now.wall;
         match input {
             Input::Deliver(arrival) => self.arrived(now, arrival),
             Input::Attempted { attempt, result } => self.attempted(now, attempt, result, chance, out),
@@ -459,7 +460,7 @@ impl Lane {
         let mut changes = changes;
         let desired = self.record_now();
         if desired != self.record && self.status != Status::Deleted {
-            changes.push(Change::Lane { webhook: self.webhook, record: desired });
+            changes.push(Change::Lane { webhook: self.webhook, record: desired, at: self.wall });
             self.record = desired;
         }
         let disables = changes.iter().any(|change| matches!(change, Change::Disable { .. }));

@@ -6,7 +6,7 @@
 //! | [`SequenceLock`] | a lock on a file | Redis |
 //! | [`Admission`] | memory and the SQLite file | Redis |
 //! | [`Announcements`] | memory and the SQLite file | Redis |
-//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Replays`], [`Insight`] | the SQLite file | PostgreSQL |
+//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Replays`], [`Notices`], [`Insight`] | the SQLite file | PostgreSQL |
 //!
 //! Every backend passes the conformance suite of its port (`testkit::conformance`).
 
@@ -15,6 +15,7 @@ mod announcements;
 mod dead_letters;
 mod directory;
 mod insight;
+mod notices;
 mod queue;
 mod reach;
 mod replays;
@@ -30,6 +31,7 @@ pub use insight::{
     AttemptFilter, AttemptKey, AttemptPage, Dead, EventFacts, First, Insight, Line, Place, Recipient, Track, Tried,
     WebhookFacts,
 };
+pub use notices::{Notice, NoticeKind, Notices};
 pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
 pub use reach::Reach;
 pub use replays::{Replay, ReplayItem, ReplayState, ReplayStep, Replays, Selection, What};

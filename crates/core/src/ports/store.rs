@@ -101,6 +101,8 @@ pub enum Change {
         webhook: WebhookId,
         /// Its mode.
         record: Option<LaneRecord>,
+        /// When.
+        at: Millis,
     },
     /// Disables the webhook, if it is enabled, and raises its project's registry version.
     Disable {

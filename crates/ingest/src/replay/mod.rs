@@ -12,4 +12,4 @@ mod fields;
 mod runner;
 
 pub(crate) use calls::{cancel, create, list, pause, resume, show};
-pub use runner::Runner;
+pub(crate) use runner::run;

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use spectrum_webhook_core::delivery::{Directed, Purpose};
 use spectrum_webhook_core::ids::{EventId, OwnerId, ReplayId, Sequence};
@@ -19,11 +18,10 @@ use spectrum_webhook_core::webhook::Webhook;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::identity::uuid_at;
+use crate::identity::custom_id;
 use crate::problem::Problem;
-use crate::state::{Ingest, Shared};
+use crate::state::Shared;
 use crate::steer::Extra;
 
 /// How often it is looked for replays that nobody runs.
@@ -37,35 +35,8 @@ const STEP: (u32, usize) = (50, 4 << 20);
 /// The wait after a step that failed.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Runs replays in the background. Dropping it ends it at once; [`Runner::stop`] in order.
-pub struct Runner {
-    stop: CancellationToken,
-    task: Mutex<Option<AbortOnDropHandle<()>>>,
-}
-
-impl Runner {
-    /// Starts to look for replays.
-    pub fn start(ingest: Ingest) -> Self {
-        let stop = CancellationToken::new();
-        let shared = Arc::clone(ingest.shared());
-        let runner = OwnerId(uuid_at(shared.now()));
-        let task = tokio::spawn(run(shared, runner, stop.clone()));
-        Self { stop, task: Mutex::new(Some(AbortOnDropHandle::new(task))) }
-    }
-
-    /// Ends after the publishes in flight, and gives its replays back.
-    pub async fn stop(&self) {
-        self.stop.cancel();
-        let task = self.task.lock().take();
-        if let Some(task) = task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "replays did not end in order");
-        }
-    }
-}
-
-async fn run(shared: Arc<Shared>, runner: OwnerId, stop: CancellationToken) {
+/// Runs replays until it is stopped.
+pub(crate) async fn run(shared: Arc<Shared>, runner: OwnerId, stop: CancellationToken) {
     let mut running = JoinSet::new();
     loop {
         while running.len() < AT_ONCE {
@@ -243,10 +214,7 @@ fn resend_id(replay: ReplayId, event: EventId) -> EventId {
     hash.update(b"spectrum-webhook replay 1");
     hash.update(replay.0.as_bytes());
     hash.update(event.0.as_bytes());
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    EventId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    EventId(custom_id(hash))
 }
 
 #[cfg(test)]

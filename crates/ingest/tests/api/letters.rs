@@ -7,8 +7,8 @@ use bytes::Bytes;
 use spectrum_webhook_core::delivery::{DeadReason, Fault, Message, Purpose};
 use spectrum_webhook_core::ids::{EventId, OwnerId, ProjectId, RegistryVersion, ReplayId, Sequence, WebhookId};
 use spectrum_webhook_core::ports::{
-    DeadLetter, DeadLetters, LetterQuery, PortError, Replay, ReplayItem, ReplayState, ReplayStep, Replays, Resending,
-    Selection, Steered, Steerings,
+    DeadLetter, DeadLetters, LetterQuery, Notice, Notices, PortError, Replay, ReplayItem, ReplayState, ReplayStep,
+    Replays, Resending, Selection, Steered, Steerings,
 };
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::Webhook;
@@ -205,5 +205,26 @@ impl Replays for World {
 
     async fn release(&self, _: ReplayId, _: OwnerId) -> Result<(), PortError> {
         unreachable!("nobody runs it here")
+    }
+}
+
+#[async_trait]
+impl Notices for World {
+    async fn tell(&self, _: Option<ProjectId>) -> Result<(), PortError> {
+        unreachable!("not by HTTP")
+    }
+
+    async fn claim_notices(
+        &self,
+        _: OwnerId,
+        _: Millis,
+        _: Millis,
+        _: u32,
+    ) -> Result<Option<(ProjectId, Vec<Notice>)>, PortError> {
+        unreachable!("nobody posts them here")
+    }
+
+    async fn forget_notices(&self, _: &[String]) -> Result<(), PortError> {
+        unreachable!("nobody posts them here")
     }
 }

@@ -384,6 +384,7 @@ pub(crate) fn api_with(settings: Settings) -> Api {
         dead_letters: Arc::clone(&world) as _,
         steerings: Arc::clone(&world) as _,
         replays: Arc::clone(&world) as _,
+        notices: Arc::clone(&world) as _,
     };
     let metrics = Metrics::register(&registry).expect("free names");
     let ingest = Ingest::new(ports, settings, Arc::new(|| NOW), metrics);

@@ -1,17 +1,31 @@
-//! One file for each command.
+//! One file for each command, or for each noun. Beside them: `output` prints tables and JSON, `lists` reads lists page
+//! by page.
 
+mod attempts;
 mod check_config;
+mod completions;
+mod dead_letters;
 mod demo;
+mod event;
 mod listen;
+mod lists;
 mod migrate;
+mod output;
 mod project;
 mod send;
 mod serve;
+mod tail;
 mod verify;
+mod webhook;
 
 use std::process::ExitCode;
 
+use self::output::Output;
 use crate::Command;
+use crate::access::resolve;
+use crate::api_client::{Api, TIMEOUT};
+use crate::cli::access::{Access, Common};
+use crate::exit::Usage;
 use crate::wire::Role;
 
 /// Runs a command.
@@ -29,6 +43,12 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Listen(arguments) => listen::listen(arguments),
         Command::Send(arguments) => send::send(arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
+        Command::Webhook(command) => webhook::webhook(command),
+        Command::Event(command) => event::event(command),
+        Command::Attempts(arguments) => attempts::attempts(&arguments),
+        Command::Tail(arguments) => tail::tail(&arguments),
+        Command::DeadLetters(command) => dead_letters::dead_letters(command),
+        Command::Completions { shell } => completions::completions(shell),
         Command::Demo(arguments) => demo::demo(&arguments),
     }
 }
@@ -44,6 +64,23 @@ fn client(timeout: std::time::Duration) -> anyhow::Result<reqwest::Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     Ok(builder.connect_timeout(std::time::Duration::from_secs(10)).timeout(timeout).build()?)
+}
+
+/// The API that a command is for.
+///
+/// # Errors
+/// When it is not known which one, or as whom to ask.
+fn api(access: &Access) -> anyhow::Result<Api> {
+    let server = resolve(access, &|name| std::env::var(name).ok())?;
+    let api = Api::new(client(TIMEOUT)?, server.url, server.project, server.credentials);
+    api.map_err(|error| Usage(error.to_string()).into())
+}
+
+/// Runs a command that is a client of the API.
+fn with_api(common: &Common, work: impl AsyncFnOnce(&Api, &Output) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    let api = api(&common.access)?;
+    let output = Output::new(common.json);
+    small_runtime()?.block_on(work(&api, &output)).map(|()| ExitCode::SUCCESS)
 }
 
 /// Prints a line on the standard output; a reader that is gone (`| head`) ends the program quietly.

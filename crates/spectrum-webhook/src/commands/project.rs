@@ -8,7 +8,7 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde_json::json;
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion};
-use spectrum_webhook_core::ports::{self, Directory, DirectoryError};
+use spectrum_webhook_core::ports::{self, Directory, DirectoryError, Notices as _};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_sql::SqlStore;
 use uuid::Uuid;
@@ -34,6 +34,9 @@ pub(super) fn project(command: Project) -> anyhow::Result<ExitCode> {
         Project::List { flags } => with_registry(existing(flags)?, async |registry| list(&registry.store).await),
         Project::RotateSecret { project, flags } => {
             with_registry(existing(flags)?, async |registry| rotate(&registry.store, ProjectId(project)).await)
+        }
+        Project::Operations { project, off: _, flags } => {
+            with_registry(existing(flags)?, async |registry| operations(&registry.store, project.map(ProjectId)).await)
         }
         Project::Delete { project, flags } => {
             with_registry(existing(flags)?, async |registry| delete(registry, ProjectId(project)).await)
@@ -85,6 +88,15 @@ async fn rotate(store: &SqlStore, id: ProjectId) -> anyhow::Result<()> {
     let (secret, secret_hash) = new_secret()?;
     found(id, store.rotate_project_secret(id, secret_hash).await)?;
     say(json!({ "projectId": id, "projectSecret": secret }));
+    Ok(())
+}
+
+async fn operations(store: &SqlStore, project: Option<ProjectId>) -> anyhow::Result<()> {
+    if let Some(id) = project {
+        found(id, store.project(id).await)?;
+    }
+    store.tell(project).await?;
+    say(json!({ "operationsProjectId": project }));
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
-use super::{client, printable, say, small_runtime};
-use crate::api_client::{Api, NotTaken, TIMEOUT, Taken};
+use super::{api, printable, say, small_runtime};
+use crate::api_client::{Api, NotTaken, Taken};
 use crate::cli::Send;
 
 /// The longest line that is read: above every limit that a server may have.
@@ -28,7 +28,7 @@ const LONGEST_REASON: usize = 1_000;
 /// When the input cannot be read, or the server takes nothing for longer than patience lasts.
 pub(super) fn send(arguments: Send) -> anyhow::Result<ExitCode> {
     small_runtime()?.block_on(async {
-        let api = Api::new(client(TIMEOUT)?, arguments.url.clone(), arguments.project, arguments.secret.clone())?;
+        let api = api(&arguments.access)?;
         let (input, size) = open(&arguments.file)?;
         let mut sender = Sender { api, arguments, run: Uuid::new_v4(), progress: progress(size), sum: Sum::default() };
         let sent = sender.all(input).await;

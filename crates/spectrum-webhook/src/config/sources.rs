@@ -74,9 +74,9 @@ pub(crate) struct Sources {
     unreadable: Vec<String>,
 }
 
-/// Variables of the commands that are clients (`send`, `listen`, `verify`).
-pub(crate) const OF_CLIENTS: [&str; 4] =
-    ["SPECTRUM_URL", "SPECTRUM_PROJECT_ID", "SPECTRUM_PROJECT_SECRET", "SPECTRUM_SIGNING_SECRET"];
+/// Variables of the commands that are clients of the API, and of `listen` and `verify`.
+pub(crate) const OF_CLIENTS: [&str; 5] =
+    ["SPECTRUM_URL", "SPECTRUM_PROJECT_ID", "SPECTRUM_PROJECT_SECRET", "SPECTRUM_PROFILE", "SPECTRUM_SIGNING_SECRET"];
 
 /// Whether it is one of the variables by which Kubernetes describes a service named `spectrum…`.
 fn of_kubernetes(name: &str, value: &str) -> bool {

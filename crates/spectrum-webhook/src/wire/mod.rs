@@ -55,8 +55,8 @@ pub(crate) enum Role {
 pub(crate) struct Node {
     backends: Backends,
     ingest: Option<Ingest>,
-    /// Runs replays, where events can be published.
-    replays: Option<ingest::Runner>,
+    /// Replays and notices, where events can be published.
+    background: Option<ingest::Background>,
     /// Shared with readiness; [`Node::stop_delivering`] takes it out.
     dispatcher: Arc<Mutex<Option<Dispatcher>>>,
     /// What looks after the store in the background.
@@ -73,8 +73,8 @@ impl Node {
         match Parts::new(role, settings, registry, &backends) {
             Ok(Parts { ingest, dispatcher, keepers }) => {
                 let dispatcher = Arc::new(Mutex::new(dispatcher.map(Dispatcher::start)));
-                let replays = ingest.clone().map(ingest::Runner::start);
-                Ok(Self { backends, ingest, replays, dispatcher, keepers })
+                let background = ingest.as_ref().map(ingest::Background::start);
+                Ok(Self { backends, ingest, background, dispatcher, keepers })
             }
             Err(error) => {
                 backends.abandon().await;
@@ -131,8 +131,8 @@ impl Node {
     /// # Errors
     /// When the database could not be tidied: nothing is lost.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
-        if let Some(replays) = &self.replays {
-            replays.stop().await;
+        if let Some(background) = &self.background {
+            background.stop().await;
         }
         if let Some(ingest) = &self.ingest {
             ingest.drain().await;
@@ -245,6 +245,7 @@ fn ingest(
         dead_letters: backends.store.clone(),
         steerings: backends.store.clone(),
         replays: backends.store.clone(),
+        notices: backends.store.clone(),
     };
     let metrics = ingest::Metrics::register(registry)?;
     Ok(Ingest::new(ports, of_ingest, Arc::new(move || clock.now().wall), metrics))

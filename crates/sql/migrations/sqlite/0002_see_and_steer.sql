@@ -66,6 +66,26 @@ CREATE TABLE replays (
 CREATE INDEX replays_webhook ON replays (webhook, created_at);
 CREATE INDEX replays_running ON replays (created_at) WHERE state = 'running';
 
+-- What a platform wants to hear of, written with what it tells of, until the queue has it as an event.
+CREATE TABLE notices (
+    id TEXT NOT NULL PRIMARY KEY,
+    -- The type of its event.
+    kind TEXT NOT NULL,
+    project TEXT NOT NULL,
+    webhook TEXT NOT NULL,
+    event TEXT,
+    detail TEXT,
+    at BIGINT NOT NULL
+);
+CREATE INDEX notices_at ON notices (at);
+
+-- What one process does for all, and until when it alone does.
+CREATE TABLE duties (
+    name TEXT NOT NULL PRIMARY KEY,
+    runner TEXT NOT NULL,
+    runs_until BIGINT NOT NULL
+);
+
 -- How a webhook wants its deliveries. The headers rest encrypted: their values may be credentials.
 ALTER TABLE webhooks ADD COLUMN headers BLOB;
 ALTER TABLE webhooks ADD COLUMN rate_limit BIGINT;

@@ -2,7 +2,7 @@
 
 use spectrum_webhook_core::delivery::{DeadReason, DeliveryKey, Fault as Blame, HeldDelivery, LastAttempt};
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion, WebhookId};
-use spectrum_webhook_core::ports::{Change, Committed, LaneMode, LaneRecord, Lease};
+use spectrum_webhook_core::ports::{Change, Committed, LaneMode, LaneRecord, Lease, NoticeKind};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::DisabledReason;
 
@@ -52,7 +52,10 @@ impl Commit<'_> {
                 self.bury(key, Death { reason, fault, at }, attempts, last).await
             }
             Change::BurySetAside { webhook, at } => self.bury_set_aside(webhook, at).await,
-            Change::Lane { webhook, record } => self.lane(webhook, record).await,
+            Change::Lane { webhook, record, at } => {
+                self.note_outage(webhook, record, at).await?;
+                self.lane(webhook, record).await
+            }
             Change::Disable { webhook, reason, at } => self.disable(webhook, reason, at).await,
             Change::Drop { webhook, limit } => self.drop_rows(webhook, limit).await,
             Change::Expire { webhook, before, at, limit } => self.expire(webhook, before, at, limit).await,
@@ -175,7 +178,7 @@ impl Commit<'_> {
             .bind(death.at.0);
         run(self.conn, statement).await?;
         self.delete_row("DELETE FROM backlog WHERE event = $1 AND webhook = $2", key).await?;
-        Ok(())
+        self.note_dead(key.webhook, &[key.event.to_string()]).await
     }
 
     async fn bury_set_aside(&mut self, webhook: WebhookId, at: Millis) -> Result<(), Fault> {
@@ -190,6 +193,10 @@ impl Commit<'_> {
             .bind(Blame::Receiver.code())
             .bind(at.0);
         self.committed.buried += run(self.conn, statement).await?;
+        let rows = "SELECT event FROM set_aside WHERE webhook = $1";
+        let rows = sqlx::query(rows).bind(webhook.to_string()).fetch_all(&mut *self.conn).await?;
+        let events = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+        self.note_dead(webhook, &events).await?;
         self.delete_set_aside(webhook).await
     }
 
@@ -234,6 +241,7 @@ impl Commit<'_> {
         if run(self.conn, statement).await? == 0 {
             return Ok(());
         }
+        self.note(NoticeKind::Disabled, webhook, Some(reason.code()), (at, at)).await?;
         let version: RegistryVersion = raise_version(self.conn, project).await?;
         self.committed.disabled.retain(|(raised, _)| *raised != project);
         self.committed.disabled.push((project, version));
@@ -300,6 +308,7 @@ impl Commit<'_> {
             }
         }
         self.delete_rows(&ON_THE_WAY, webhook, &events).await?;
+        self.note_dead(webhook, &events).await?;
         self.committed.more |= events.len() as u64 >= u64::from(limit);
         Ok(())
     }

@@ -8,11 +8,13 @@
 //! | `read` | backlog and look-ups |
 //! | `registry` | webhooks with their keys |
 //! | `steer` | what people want of a lane, done to its rows |
+//! | `notes` | notices of what an owner's changes do |
 //! | `log` | attempts, quarantine, pruning, totals |
 
 mod archive;
 mod commit;
 mod log;
+mod notes;
 mod read;
 mod registry;
 mod steer;

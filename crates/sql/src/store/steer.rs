@@ -111,6 +111,7 @@ impl Commit<'_> {
             moved += run(self.conn, statement).await?;
         }
         self.delete_rows(&["backlog"], webhook, events).await?;
+        self.note_dead(webhook, events).await?;
         Ok(moved)
     }
 }

@@ -166,7 +166,7 @@ async fn the_line_before_a_delivery_is_counted_and_its_first_named(world: Insigh
     seen.record(&[seen.attempt_of(&held[0], 1, answered(500), Next::Retry(NOW)), newest]).await;
     let mode = LaneMode::Outage { since: NOW, probes: 2, next_probe: Millis(NOW.0 + 7), proven: true };
     let record = LaneRecord { mode, exhausted: 3 };
-    seen.scene.commit(&[Change::Lane { webhook, record: Some(record) }]).await;
+    seen.scene.commit(&[Change::Lane { webhook, record: Some(record), at: NOW }]).await;
 
     let head = seen.recipient(held[0].id, webhook).await;
     assert_eq!(head.own.line.map(|line| line.ahead), Some(0));
@@ -264,7 +264,7 @@ async fn a_webhook_is_seen_with_what_waits_for_it(world: InsightWorld) {
     let held = seen.scene.hold(&[1, 2, 3, 4]).await;
     seen.scene.commit(&[set_aside(&held[0], webhook), bury(&held[1], webhook)]).await;
     let record = LaneRecord { mode: LaneMode::Suspect, exhausted: 1 };
-    seen.scene.commit(&[Change::Lane { webhook, record: Some(record) }]).await;
+    seen.scene.commit(&[Change::Lane { webhook, record: Some(record), at: NOW }]).await;
     let good = seen.attempt_of(&held[2], 1, answered(200), Next::Delivered);
     let bad = seen.attempt_of(&held[2], 2, Ended::Failed(Failure::Connect), Next::Retry(NOW));
     seen.record(&[good.clone(), bad.clone()]).await;

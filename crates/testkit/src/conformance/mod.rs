@@ -8,7 +8,7 @@
 //! | `announcements` | `Announcements` |
 //! | `store` | `Store` |
 //! | `dead_letters` | `DeadLetters` and `Steerings`: what people do about what the store holds |
-//! | `replays` | `Replays` |
+//! | `replays`, `notices` | `Replays`, `Notices` |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
 //! | `insight` | `Insight`, over what a store and a directory wrote |
 //!
@@ -23,6 +23,7 @@ mod directory;
 mod insight;
 mod insight_archive;
 mod insight_log;
+mod notices;
 mod queue;
 mod replays;
 mod samples;
@@ -38,7 +39,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Insight, Queue, Replays, SequenceLock, Steerings, Store,
+    Admission, Announcements, DeadLetters, Directory, Insight, Notices, Queue, Replays, SequenceLock, Steerings, Store,
 };
 
 pub use admission::admission;
@@ -46,6 +47,7 @@ pub use announcements::announcements;
 pub use dead_letters::dead_letters;
 pub use directory::directory;
 pub use insight::insight;
+pub use notices::notices;
 pub use queue::queue;
 pub use replays::replays;
 pub use sequence_lock::sequence_lock;
@@ -111,8 +113,28 @@ pub struct StoreWorld {
     pub steerings: Arc<dyn Steerings>,
     /// Replays of it.
     pub replays: Arc<dyn Replays>,
+    /// Notices of it.
+    pub notices: Arc<dyn Notices>,
     /// Whatever has to live as long.
     pub keep: Keep,
+}
+
+impl StoreWorld {
+    /// One store behind all of these ports.
+    pub fn of<S>(store: Arc<S>, keep: Keep) -> Self
+    where
+        S: Store + Directory + DeadLetters + Steerings + Replays + Notices + 'static,
+    {
+        Self {
+            store: store.clone(),
+            directory: store.clone(),
+            dead_letters: store.clone(),
+            steerings: store.clone(),
+            replays: store.clone(),
+            notices: store,
+            keep,
+        }
+    }
 }
 
 /// What insight's suite needs.

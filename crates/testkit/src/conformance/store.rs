@@ -158,7 +158,7 @@ async fn a_fenced_owner_writes_nothing(world: StoreWorld) {
         Change::Return { webhook },
         Change::Bury { key, reason: DeadReason::Fatal, fault: Fault::Receiver, attempts: 1, last: None, at: NOW },
         Change::BurySetAside { webhook, at: NOW },
-        Change::Lane { webhook, record: Some(LaneRecord { mode: LaneMode::Suspect, exhausted: 1 }) },
+        Change::Lane { webhook, record: Some(LaneRecord { mode: LaneMode::Suspect, exhausted: 1 }), at: NOW },
         Change::Disable { webhook, reason: DisabledReason::Gone, at: NOW },
         Change::Drop { webhook, limit: 10 },
         Change::Expire { webhook, before: Millis(i64::MAX), at: NOW, limit: 10 },
@@ -281,7 +281,7 @@ async fn a_takeover_finds_what_rests_and_the_highest_number(world: StoreWorld) {
     // A number counts also when its row has gone.
     scene.commit(&[Change::Remove { key: key(&held[2], one) }]).await;
     let record = LaneRecord { mode: LaneMode::Suspect, exhausted: 1 };
-    scene.commit(&[Change::Lane { webhook: two, record: Some(record) }]).await;
+    scene.commit(&[Change::Lane { webhook: two, record: Some(record), at: NOW }]).await;
 
     let next = Lease { owner: owner(), epoch: Epoch(scene.lease.epoch.0 + 1), ..scene.lease };
     let found = scene.world.store.take_over(&next).await.expect("take over");
@@ -317,7 +317,7 @@ async fn lane_records_are_kept_and_forgotten(world: StoreWorld) {
     for record in [Some(suspect), Some(outage), Some(suspect), None] {
         let lease = Lease { epoch: Epoch(epoch), ..scene.lease };
         for _ in 0..2 {
-            scene.world.store.commit(&lease, &[Change::Lane { webhook, record }]).await.expect("commit");
+            scene.world.store.commit(&lease, &[Change::Lane { webhook, record, at: NOW }]).await.expect("commit");
         }
         epoch += 1;
         let next = Lease { epoch: Epoch(epoch), ..scene.lease };

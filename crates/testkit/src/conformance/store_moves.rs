@@ -137,7 +137,7 @@ async fn a_whole_commit_can_be_repeated(world: StoreWorld) {
         set_aside(&scene, &new),
         Change::Remove { key: key(&held[0], webhook) },
         bury(&scene, &held[1]),
-        Change::Lane { webhook, record: Some(record) },
+        Change::Lane { webhook, record: Some(record), at: NOW },
     ];
     for _ in 0..3 {
         scene.commit(&changes).await;
@@ -156,7 +156,7 @@ async fn dropping_goes_in_steps_and_leaves_dead_letters(world: StoreWorld) {
             hold(scene.webhooks[1], 1, &held[0]),
             set_aside(&scene, &held[1]),
             bury(&scene, &held[4]),
-            Change::Lane { webhook, record },
+            Change::Lane { webhook, record, at: NOW },
         ])
         .await;
     scene.world.directory.delete(scene.project, webhook, NOW).await.expect("delete");

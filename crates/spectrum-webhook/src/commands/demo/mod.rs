@@ -29,7 +29,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{asked_to_end, client, say, small_runtime};
-use crate::api_client::{Api, TIMEOUT};
+use crate::api_client::{Api, Credentials, TIMEOUT};
 use crate::cli::Demo;
 use endpoints::{Endpoint, Trouble};
 use server::{Servers, Stage};
@@ -158,7 +158,8 @@ impl Project {
         }
         let created: Created = serde_json::from_slice(&output.stdout).context("the output of `project create`")?;
         let base = Url::parse(&format!("http://{api}/"))?;
-        let api = Api::new(client(TIMEOUT)?, base, created.project_id, created.project_secret)?;
+        let credentials = Credentials::Project(created.project_secret);
+        let api = Api::new(client(TIMEOUT)?, base, created.project_id, credentials)?;
         let mut endpoints = Vec::new();
         for trouble in Trouble::ALL {
             endpoints.push(Endpoint::register(trouble, &api, events).await?);

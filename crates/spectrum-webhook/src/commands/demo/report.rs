@@ -2,21 +2,16 @@
 
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use comfy_table::{CellAlignment, Table};
 use spectrum_webhook_receiver::{Report, check};
 
 use super::Project;
 use super::endpoints::PATH;
+use crate::commands::output::STYLE;
 use crate::commands::say;
 
 /// Problems of a kind that are shown one by one.
 const SHOWN: usize = 3;
-
-/// One line above, one below, one under the head.
-const STYLE: TableStyle = TableStyle::new()
-    .top_border(LineStyle::none().fill('─').junction('─'))
-    .header_separator(LineStyle::none().fill('─').junction('─'))
-    .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// Prints the table; `true` when nothing was lost, swapped or changed and every signature verified.
 pub(super) fn report(projects: &[Project]) -> bool {

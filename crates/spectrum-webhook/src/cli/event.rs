@@ -1,0 +1,28 @@
+//! `event`: posting events, and where one stands.
+
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::Send;
+use super::access::Common;
+
+/// `event`.
+#[derive(Subcommand)]
+pub(crate) enum Event {
+    /// Post events from NDJSON, in order; the same as `send`.
+    Send(Send),
+    /// Say where an event stands at each webhook, and why.
+    #[command(alias = "explain")]
+    Show(Show),
+}
+
+/// `event show`.
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The event, as its `202` named it.
+    #[arg(value_name = "ID")]
+    pub(crate) event: Uuid,
+    /// The server, and how the answer is printed.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}

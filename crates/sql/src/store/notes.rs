@@ -1,0 +1,83 @@
+//! Notices of what an owner's changes do, written in the same transaction. Nothing is written while nobody is to be
+//! told, and nothing of the webhooks of whoever is told: that would go round in circles.
+
+use spectrum_webhook_core::ids::WebhookId;
+use spectrum_webhook_core::ports::{LaneMode, LaneRecord, NoticeKind};
+use spectrum_webhook_core::time::Millis;
+
+use super::commit::Commit;
+use crate::error::Fault;
+use crate::sql::{Columns as _, chunks, over_list, place_after, run};
+
+/// Whether someone is to be told of this project's webhooks.
+macro_rules! told {
+    ($project:literal) => {
+        concat!("EXISTS (SELECT 1 FROM settings s WHERE s.name = 'operations_project' AND s.value <> ", $project, ")")
+    };
+}
+
+impl Commit<'_> {
+    /// Of a webhook; `since` tells this time from others.
+    pub(super) async fn note(
+        &mut self,
+        kind: NoticeKind,
+        webhook: WebhookId,
+        detail: Option<&'static str>,
+        (since, at): (Millis, Millis),
+    ) -> Result<(), Fault> {
+        let sql = concat!(
+            "INSERT INTO notices (id, kind, project, webhook, detail, at) \
+             SELECT $1, $2, w.project, w.id, $4, $5 FROM webhooks w WHERE w.id = $3 AND ",
+            told!("w.project"),
+            " ON CONFLICT (id) DO NOTHING"
+        );
+        let statement = sqlx::query(sql)
+            .bind(format!("{}:{webhook}:{}", kind.event_type(), since.0))
+            .bind(kind.event_type())
+            .bind(webhook.to_string())
+            .bind(detail)
+            .bind(at.0);
+        run(self.conn, statement).await?;
+        Ok(())
+    }
+
+    /// Of an outage that begins or ends with a lane's new record. Call it before that is written.
+    pub(super) async fn note_outage(
+        &mut self,
+        webhook: WebhookId,
+        record: Option<LaneRecord>,
+        at: Millis,
+    ) -> Result<(), Fault> {
+        let sql = "SELECT since FROM lanes WHERE webhook = $1 AND mode = 'outage'";
+        let before = sqlx::query(sql).bind(webhook.to_string()).fetch_optional(&mut *self.conn).await?;
+        let before = before.map(|row| row.int(0)).transpose()?.map(Millis);
+        let after = record.and_then(|record| match record.mode {
+            LaneMode::Outage { since, .. } => Some(since),
+            LaneMode::Suspect => None,
+        });
+        match (before, after) {
+            (None, Some(since)) => self.note(NoticeKind::OutageStarted, webhook, None, (since, at)).await,
+            (Some(since), None) => self.note(NoticeKind::OutageEnded, webhook, None, (since, at)).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Of dead letters of a webhook, which stand there already.
+    pub(super) async fn note_dead(&mut self, webhook: WebhookId, events: &[String]) -> Result<(), Fault> {
+        let kind = NoticeKind::DeadLettered.event_type();
+        for chunk in chunks(events) {
+            let (lane, kinds) = (place_after(chunk, 1), place_after(chunk, 2));
+            let text = |list: &str| {
+                format!(
+                    "INSERT INTO notices (id, kind, project, webhook, event, detail, at) \
+                     SELECT d.event || ':' || d.webhook, ${kinds}, d.project, d.webhook, d.event, d.reason, d.died_at \
+                     FROM dead_letters d WHERE d.event IN ({list}) AND d.webhook = ${lane} AND d.closed_at IS NULL AND {} \
+                     ON CONFLICT (id) DO NOTHING",
+                    told!("d.project")
+                )
+            };
+            run(self.conn, over_list(chunk, text).bind(webhook.to_string()).bind(kind)).await?;
+        }
+        Ok(())
+    }
+}
