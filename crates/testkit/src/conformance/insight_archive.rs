@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use spectrum_webhook_core::delivery::{Command, DeadReason, Fault, Message, Purpose, Steering};
-use spectrum_webhook_core::ids::{RegistryVersion, Sequence};
-use spectrum_webhook_core::ports::{Archived, Change, Place, Pruning};
+use spectrum_webhook_core::ids::{RegistryVersion, ReplayId, Sequence};
+use spectrum_webhook_core::ports::{Archived, Change, Place, Pruning, Replay, ReplayState, Selection, What};
 use spectrum_webhook_core::time::Millis;
+use uuid::Uuid;
 
 use super::insight::Seen;
 use super::samples::{NOW, key};
@@ -19,6 +20,7 @@ pub(super) async fn checks(fixture: &dyn Fixture<InsightWorld>) {
         an_archived_event_goes_when_its_time_is_over,
         an_event_that_a_row_needs_goes_with_that_row,
         archiving_again_prolongs,
+        archived_events_are_replayed_in_the_order_of_their_places,
         closed_dead_letters_go_with_the_log_and_open_ones_stay,
         what_was_done_is_forgotten_with_the_log,
         the_archive_is_pruned_in_steps,
@@ -120,6 +122,42 @@ async fn archiving_again_prolongs(world: InsightWorld) {
     seen.prune(NOW, after(20), 10).await;
     assert!(!seen.knows(&message).await);
     seen.scene.world.store.archive(&[]).await.expect("archive none");
+}
+
+async fn archived_events_are_replayed_in_the_order_of_their_places(world: InsightWorld) {
+    let seen = Seen::new(world, 1).await;
+    let messages: Vec<Message> = (0..4_u8).map(|number| seen.scene.message(&[number])).collect();
+    let place = async |number: usize, sequence: i64| {
+        let message = Arc::new(messages[number].clone());
+        let event = Archived { sequence: Sequence(sequence), message, keep_until: after(10) };
+        seen.scene.world.store.archive(&[event]).await.expect("archive");
+    };
+    // The last is held for the webhook: it comes by itself.
+    seen.scene.commit(&[hold(seen.scene.webhooks[0], 4, &messages[3])]).await;
+    for (number, sequence) in [(0, 30), (1, 10), (2, 20), (3, 40), (1, 50)] {
+        place(number, sequence).await;
+    }
+    let listed = seen.scene.world.directory.list(seen.scene.project).await.expect("list").remove(0);
+    let selection = Selection { what: What::All, from: NOW, to: after(1) };
+    let replay = Replay {
+        id: ReplayId(Uuid::now_v7()),
+        project: seen.scene.project,
+        webhook: listed.id,
+        selection,
+        reason: "r".to_owned(),
+        rate: None,
+        state: ReplayState::Running,
+        total: 3,
+        sent: 0,
+        cursor: None,
+        created_at: NOW,
+        updated_at: NOW,
+    };
+    let replays = &seen.scene.world.replays;
+    assert_eq!(replays.count(&listed, selection).await.expect("count"), 3);
+    let (items, _) = replays.items(&replay, &listed, 10, usize::MAX).await.expect("items");
+    let order: Vec<(i64, &[u8])> = items.iter().map(|item| (item.sequence.0, &item.message.body[..])).collect();
+    assert_eq!(order, [(20, &[2_u8][..]), (30, &[0]), (50, &[1])], "the place that was given last counts");
 }
 
 async fn closed_dead_letters_go_with_the_log_and_open_ones_stay(world: InsightWorld) {
