@@ -9,9 +9,10 @@
 //! | `guard`, `resolve` | which URLs may be called, and at which addresses |
 //! | `post` | one attempt on the wire |
 //! | `slots` | how many attempts run at once, and whose |
-//! | `record` | the delivery log, written in the background |
+//! | `record`, `archive` | the delivery log and the archive, written in the background |
 //! | `memory`, `metrics`, `clock` | the byte budget, the counters, the clocks |
 
+pub mod archive;
 mod clock;
 pub mod guard;
 mod holding;
@@ -78,6 +79,7 @@ struct Shared {
     poster: post::Poster,
     gate: slots::SlotGate,
     recorder: record::Recorder,
+    archive: archive::Archive,
     memory: Arc<MemoryBudget>,
     memory_freed: Notify,
     metrics: Metrics,
@@ -113,6 +115,8 @@ pub struct Parts {
     pub gate: slots::SlotGate,
     /// Logs them.
     pub recorder: record::Recorder,
+    /// Keeps the events for a while.
+    pub archive: archive::Archive,
     /// Bytes for messages that are not acknowledged.
     pub memory: Arc<MemoryBudget>,
     /// Counters.
@@ -141,6 +145,7 @@ impl Dispatcher {
             poster: parts.poster,
             gate: parts.gate,
             recorder: parts.recorder,
+            archive: parts.archive,
             memory: parts.memory,
             memory_freed: Notify::new(),
             metrics: parts.metrics,
@@ -171,13 +176,13 @@ impl Dispatcher {
     }
 
     /// Takes no new event, lets attempts in flight end, settles and acknowledges them, gives the leases back, and
-    /// writes the rest of the delivery log.
+    /// writes the rest of the delivery log and the archive.
     pub async fn drain(mut self) {
         self.stop.cancel();
         if let Err(error) = (&mut self.keeper).await {
             tracing::error!(%error, "the dispatcher did not stop cleanly");
         }
-        self.shared.recorder.shutdown().await;
+        tokio::join!(self.shared.recorder.shutdown(), self.shared.archive.shutdown());
     }
 }
 

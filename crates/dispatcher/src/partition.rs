@@ -323,6 +323,9 @@ impl Owner {
                     let cell = self.targets.cell(lane.project, lane.webhook);
                     self.tasks.spawn(io.check(lane, sequence, message, cell));
                 }
+                Action::Archive { sequence, message } => {
+                    io.shared.archive.keep(sequence, message, io.shared.clock.now().wall);
+                }
                 Action::Mark(mark) => self.outbox.mark(mark),
                 Action::Ack(tags) => self.outbox.ack(tags),
                 Action::Lane(lane, lane::Action::Write { ticket, changes }) => {

@@ -174,4 +174,4 @@ impl Drop for Lost<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

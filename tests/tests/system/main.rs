@@ -8,6 +8,7 @@
 //! | [`order`] | first arrivals in order, through failures and outages |
 //! | [`isolation`] | no URL waits for another |
 //! | [`durability`] | `kill -9` at any moment loses and swaps nothing |
+//! | [`see`] | where events stand, how webhooks are, the delivery log |
 //! | [`shutdown`] | SIGTERM neither loses nor repeats |
 //! | [`folders`] | data folders that are read-only, full, or in use |
 //! | [`cluster`] | several processes over RabbitMQ, Redis and PostgreSQL, through every single fault |
@@ -27,6 +28,7 @@ mod folders;
 mod isolation;
 mod ops;
 mod order;
+mod see;
 mod shutdown;
 mod steer;
 mod world;

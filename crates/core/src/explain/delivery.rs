@@ -136,7 +136,8 @@ impl Delivery<'_> {
             return Some(self.standing(Code::Delivered, Some(at), format!("The URL took it at {}.", At(at))));
         }
         let at = self.recipient.deleted_at?;
-        let sentence = format!("The webhook was deleted at {}, and what it had not got by then with it.", At(at));
+        let sentence =
+            format!("The webhook was deleted at {}, and what it had not got by then was dropped with it.", At(at));
         Some(self.standing(Code::Deleted, Some(at), sentence))
     }
 
@@ -284,7 +285,7 @@ impl Delivery<'_> {
     /// Nothing is before it.
     fn next_in_line(&self) -> Standing {
         let Some(newest) = self.newest() else {
-            let sentence = "It is the next one to be sent.".to_owned();
+            let sentence = "It is the first in line: it is being sent, or is about to be.".to_owned();
             return self.standing(Code::Waiting, Some(self.accepted_at), sentence);
         };
         let next = newest.next.at().map_or_else(|| "soon".to_owned(), |at| when(at, self.now));

@@ -159,7 +159,7 @@ fn what_waits_says_behind_whom_and_what_the_first_does() {
     says(&explained(&recipient(unknown)), Code::Waiting, &["Waits for its turn."]);
     let next = Track { place: backlog(), tried: None, line: line(0, None) };
     let standing = explained(&recipient(next));
-    says(&standing, Code::Waiting, &["the next one to be sent"]);
+    says(&standing, Code::Waiting, &["the first in line"]);
     assert_eq!((standing.ahead, standing.blocked_by), (Some(0), None));
 }
 

@@ -160,6 +160,9 @@ impl Partition {
         }
         self.next = Sequence(self.next.0 + 1);
         let sequence = self.next;
+        if message.purpose == Purpose::Event {
+            out.push(Action::Archive { sequence, message: Arc::clone(&message) });
+        }
         let settled = match look_up {
             LookUp::Done(settled) => settled,
             LookUp::NotNeeded | LookUp::Needed => HashSet::new(),

@@ -87,6 +87,13 @@ pub enum Action {
         /// The version.
         version: RegistryVersion,
     },
+    /// An event was numbered: keep it for whoever asks what became of it, if there is an archive.
+    Archive {
+        /// Its place.
+        sequence: Sequence,
+        /// The event.
+        message: Arc<Message>,
+    },
     /// Find out which of these are settled: by marks, or by rows.
     LookUp {
         /// Its number.

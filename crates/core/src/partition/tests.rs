@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Action, Input, LaneId, Partition, PartitionSettings};
 use crate::attempt::Ended;
 use crate::chance::Seeded;
-use crate::delivery::{DeliveryKey, Message, Purpose};
+use crate::delivery::{DeliveryKey, Directed, Message, Purpose};
 use crate::ids::{Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane::{self, Attempted};
 use crate::ports::{Change, Lease, RestingLane, Tag, Takeover};
@@ -41,6 +41,19 @@ fn webhook(number: u128, added: i64) -> Webhook {
 
 fn event(number: u64) -> EventId {
     EventId(Uuid::from_u128(u128::from(number)))
+}
+
+fn message(number: u64, registry: i64) -> Message {
+    Message {
+        id: event(number),
+        project: PROJECT,
+        event_type: "messages".to_owned(),
+        accepted_at: Millis(0),
+        registry: RegistryVersion(registry),
+        traceparent: None,
+        purpose: Purpose::Event,
+        body: Bytes::from_static(b"ten bytes!"),
+    }
 }
 
 struct Bench {
@@ -89,16 +102,7 @@ impl Bench {
     }
 
     fn take_as(&mut self, number: u64, registry: i64, redelivered: bool) {
-        let message = Message {
-            id: event(number),
-            project: PROJECT,
-            event_type: "messages".to_owned(),
-            accepted_at: self.now.wall,
-            registry: RegistryVersion(registry),
-            traceparent: None,
-            purpose: Purpose::Event,
-            body: Bytes::from_static(b"ten bytes!"),
-        };
+        let message = Message { accepted_at: self.now.wall, ..message(number, registry) };
         self.step(Input::Took { tag: Tag(number), redelivered, message: Arc::new(message) });
     }
 
@@ -228,6 +232,26 @@ fn an_event_for_nobody_is_acknowledged_at_once() {
     bench.take(2);
     assert_eq!(bench.acked(), [2]);
     assert_eq!((bench.partition.unacknowledged(), bench.partition.bytes()), (0, 0));
+}
+
+#[test]
+fn each_event_is_archived_with_its_number_whoever_takes_it() {
+    let mut bench = Bench::loaded(1);
+    bench.take(2);
+    // A copy that comes while it is here, and one of whose deliveries nobody wants.
+    bench.take_as(2, 1, true);
+    bench.step(Input::LookedUp { number: 1, settled: Vec::new() });
+    bench.load(2, Vec::new());
+    bench.take_as(3, 2, false);
+    let directed = Directed { webhook: webhook_id(1), event: event(1) };
+    let resend = Message { purpose: Purpose::Directed(directed), ..message(4, 1) };
+    bench.step(Input::Took { tag: Tag(4), redelivered: false, message: Arc::new(resend) });
+    let archived = |action: &Action| match action {
+        Action::Archive { sequence, message } => Some((sequence.0 - EPOCH, message.id)),
+        _ => None,
+    };
+    let archived: Vec<_> = bench.actions.iter().filter_map(archived).collect();
+    assert_eq!(archived, [(2, event(2)), (3, event(3))], "and no resend");
 }
 
 #[test]

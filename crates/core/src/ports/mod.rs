@@ -37,7 +37,9 @@ pub use reach::Reach;
 pub use replays::{Replay, ReplayItem, ReplayState, ReplayStep, Replays, Selection, What};
 pub use sequence_lock::{Lease, Mark, SequenceLock};
 pub use steerings::{Steered, Steerings};
-pub use store::{Backlog, Change, Committed, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals};
+pub use store::{
+    Archived, Backlog, Change, Committed, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals,
+};
 
 /// Why a port could not do what it was asked, and so what is to be done.
 #[derive(Clone, Debug, thiserror::Error)]

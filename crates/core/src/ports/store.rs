@@ -199,12 +199,23 @@ pub struct Backlog {
     pub more: bool,
 }
 
+/// An event to be kept for whoever asks what became of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Archived {
+    /// Its place.
+    pub sequence: Sequence,
+    /// The event.
+    pub message: Arc<Message>,
+    /// It stays until then.
+    pub keep_until: Millis,
+}
+
 /// How much may be pruned, and in what steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pruning {
-    /// Attempts that started before this go.
+    /// Attempts that started before this go, with dead letters that were closed and steerings that were asked for before.
     pub attempts_before: Millis,
-    /// What has expired by this time goes: idempotency records.
+    /// What has expired by this time goes: idempotency records, and events that the archive alone needs.
     pub now: Millis,
     /// At most so many rows of a kind in one call.
     pub limit: u32,
@@ -252,6 +263,9 @@ pub trait Store: Send + Sync {
 
     /// Appends to the delivery log.
     async fn record(&self, attempts: &[AttemptRecord]) -> Result<(), PortError>;
+
+    /// Archives events, or prolongs their time; the place that was given last counts.
+    async fn archive(&self, events: &[Archived]) -> Result<(), PortError>;
 
     /// Keeps a message that cannot be read, for a person to look at.
     async fn quarantine(&self, lease: &Lease, message: &Unreadable, at: Millis) -> Result<(), PortError>;

@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// What is pruned, and how.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PruneSettings {
-    /// How long attempts stay in the delivery log.
+    /// How long attempts stay in the delivery log, closed dead letters, and steerings.
     pub keep_attempts: Duration,
     /// How often it looks.
     pub every: Duration,

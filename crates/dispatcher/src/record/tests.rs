@@ -6,7 +6,7 @@ use spectrum_webhook_core::attempt::{Ended, Failure, Next};
 use spectrum_webhook_core::delivery::DeliveryKey;
 use spectrum_webhook_core::ids::{Epoch, EventId, PartitionId, ProjectId, Sequence, WebhookId};
 use spectrum_webhook_core::ports::{
-    Backlog, Change, Committed, Lease, PortError, Pruning, Takeover, Totals, Unreadable,
+    Archived, Backlog, Change, Committed, Lease, PortError, Pruning, Takeover, Totals, Unreadable,
 };
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook;
@@ -14,9 +14,9 @@ use tokio::sync::Semaphore;
 
 use super::*;
 
-/// A store that has a log and nothing else.
-struct Log {
-    writes: Mutex<Vec<usize>>,
+/// A store that has a log and an archive, and nothing else.
+pub(crate) struct Log {
+    pub(crate) writes: Mutex<Vec<usize>>,
     /// Each write takes one; none left: it hangs.
     permits: Semaphore,
     failures: AtomicU32,
@@ -24,7 +24,7 @@ struct Log {
     steps_left: AtomicU32,
 }
 
-fn log(permits: usize, failures: u32) -> (Arc<Log>, mpsc::UnboundedReceiver<Pruning>) {
+pub(crate) fn log(permits: usize, failures: u32) -> (Arc<Log>, mpsc::UnboundedReceiver<Pruning>) {
     let (prunings, seen) = mpsc::unbounded_channel();
     let log = Log {
         writes: Mutex::default(),
@@ -40,16 +40,26 @@ fn unavailable<T>() -> Result<T, PortError> {
     Err(PortError::Unavailable { port: "store", operation: "test", detail: String::new() })
 }
 
-#[async_trait]
-impl Store for Log {
-    async fn record(&self, attempts: &[AttemptRecord]) -> Result<(), PortError> {
+impl Log {
+    async fn write(&self, rows: usize) -> Result<(), PortError> {
         self.permits.acquire().await.expect("open").forget();
         if self.failures.load(Ordering::SeqCst) > 0 {
             self.failures.fetch_sub(1, Ordering::SeqCst);
             return unavailable();
         }
-        self.writes.lock().push(attempts.len());
+        self.writes.lock().push(rows);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for Log {
+    async fn record(&self, attempts: &[AttemptRecord]) -> Result<(), PortError> {
+        self.write(attempts.len()).await
+    }
+
+    async fn archive(&self, events: &[Archived]) -> Result<(), PortError> {
+        self.write(events.len()).await
     }
 
     async fn prune(&self, pruning: Pruning) -> Result<bool, PortError> {
@@ -112,7 +122,7 @@ fn recorder(log: &Arc<Log>, settings: RecorderSettings) -> (Recorder, Registry) 
     (Recorder::start(Arc::clone(log) as Arc<dyn Store>, metrics, settings), registry)
 }
 
-fn count(registry: &Registry, name: &str) -> String {
+pub(crate) fn count(registry: &Registry, name: &str) -> String {
     let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
     let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
     line.rsplit(' ').next().expect("a value").to_owned()

@@ -156,6 +156,8 @@ impl World {
                         owner.targets.remove(&project);
                     }
                 }
+                // The archive is on no event's way.
+                Action::Archive { .. } => {}
                 Action::Confirm { project, version } => {
                     self.owned_soon(ownership, Happening::Confirm { project, version });
                 }

@@ -101,6 +101,8 @@ pub(crate) struct Settings {
     pub(crate) max_event_size: usize,
     pub(crate) idempotency_window: Duration,
     pub(crate) delivery_log_keep: Duration,
+    /// Zero: no event is archived.
+    pub(crate) archive_keep: Duration,
     pub(crate) hold_after: Duration,
     pub(crate) prefetch: usize,
     pub(crate) memory_budget: usize,
@@ -160,6 +162,7 @@ pub(crate) fn read(sources: &Sources) -> Result<Settings, Mistakes> {
         }),
         idempotency_window: reader.read("SPECTRUM_IDEMPOTENCY_WINDOW", units::duration),
         delivery_log_keep: reader.read("SPECTRUM_DELIVERY_LOG_KEEP", units::duration),
+        archive_keep: reader.read("SPECTRUM_ARCHIVE_KEEP", units::duration_or_none),
         hold_after: reader.read("SPECTRUM_HOLD_AFTER", units::duration),
         prefetch: reader.read("SPECTRUM_PREFETCH", units::number(1, 65_535)) as usize,
         memory_budget: reader.read("SPECTRUM_MEMORY_BUDGET", units::size),

@@ -11,6 +11,8 @@ fn the_defaults_are_sound_and_those_of_the_contract() {
     assert_eq!(settings.ops_listen.to_string(), "127.0.0.1:9090");
     assert_eq!(settings.retry, Policy::default());
     assert_eq!(settings.max_event_size, 1 << 20);
+    assert_eq!(settings.archive_keep, Duration::from_secs(3 * 86_400));
+    assert_eq!(read(&Sources::of(&[("SPECTRUM_ARCHIVE_KEEP", "0s")])).expect("none").archive_keep, Duration::ZERO);
     assert_eq!(settings.outage.budget, Duration::from_secs(72 * 3_600));
     assert_eq!(settings.outage.keep, Duration::from_secs(30 * 86_400));
     assert!(!settings.allow_http && settings.allow_networks.is_empty());

@@ -18,6 +18,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A time with its unit, or `0s`.
+pub(crate) fn duration_or_none(text: &str) -> Result<Duration, String> {
+    if text == "0s" { Ok(Duration::ZERO) } else { duration(text).map_err(|why| format!("{why}, or `0s` for none")) }
+}
+
 /// A size with its unit, in bytes, more than nothing.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     let said = || "expected a size with its unit, like `512B`, `64KiB`, `1MiB` or `1GiB`".to_owned();

@@ -14,6 +14,7 @@ use spectrum_webhook_core::lane::LaneSettings;
 use spectrum_webhook_core::partition::PartitionSettings;
 use spectrum_webhook_core::ports::Reach;
 use spectrum_webhook_core::retry::Schedule;
+use spectrum_webhook_dispatcher::archive::{Archive, ArchiveSettings};
 use spectrum_webhook_dispatcher::guard::{Guard, GuardSettings};
 use spectrum_webhook_dispatcher::post::{Poster, PosterSettings};
 use spectrum_webhook_dispatcher::record::{AttemptMetrics, PruneSettings, Pruner, Recorder, RecorderSettings};
@@ -184,6 +185,7 @@ fn dispatcher_parts(
     let guard = Guard::new(guard, Arc::new(SystemResolver::new()?));
     let slots = settings.attempt_slots;
     let recorder = AttemptMetrics::register(registry)?;
+    let archive = ArchiveSettings { keep: settings.archive_keep, ..ArchiveSettings::default() };
     Ok(dispatcher::Parts {
         ports: dispatcher::Ports {
             queue: backends.queue.clone(),
@@ -206,6 +208,7 @@ fn dispatcher_parts(
         poster: Poster::new(poster(settings), Arc::new(guard))?,
         gate: SlotGate::new(SlotSettings { healthy: slots, failing: slots.div_ceil(2), outage: slots.div_ceil(4) }),
         metrics: dispatcher::Metrics::new(registry)?,
+        archive: Archive::start(backends.store.clone(), registry, archive)?,
         recorder: Recorder::start(backends.store.clone(), recorder, RecorderSettings::default()),
         memory: Arc::new(MemoryBudget::new(memory)),
         clock,

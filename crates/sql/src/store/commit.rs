@@ -6,7 +6,7 @@ use spectrum_webhook_core::ports::{Change, Committed, LaneMode, LaneRecord, Leas
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::DisabledReason;
 
-use super::fence;
+use super::{archive, fence};
 use crate::directory::{lock, raise_version};
 use crate::error::Fault;
 use crate::sql::{Columns as _, Conn, chunks, over_list, place_after, run, run_rows};
@@ -66,13 +66,15 @@ impl Commit<'_> {
     }
 
     async fn hold(&mut self, holds: &[Change]) -> Result<(), Fault> {
-        let rows: Vec<(WebhookId, &HeldDelivery)> = holds
+        let mut rows: Vec<(WebhookId, &HeldDelivery)> = holds
             .iter()
             .filter_map(|change| match change {
                 Change::Hold { webhook, delivery } => Some((*webhook, delivery.as_ref())),
                 _ => None,
             })
             .collect();
+        // The archive writes the same rows, in the same order, so that neither waits for one of the other's in a circle.
+        rows.sort_by_key(|(_, delivery)| delivery.message.id);
         let head = "INSERT INTO events (id, project, event_type, accepted_at, registry, traceparent, only_webhook, \
                     original, body) VALUES ";
         run_rows(self.conn, (head, 9, " ON CONFLICT (id) DO NOTHING"), &rows, |statement, (_, delivery)| {
@@ -121,20 +123,8 @@ impl Commit<'_> {
         run(self.conn, sqlx::query(sql).bind(key.event.to_string()).bind(key.webhook.to_string())).await
     }
 
-    /// Deletes the bodies that neither a row nor the archive needs any more.
     async fn delete_bodies(&mut self, events: &[String]) -> Result<(), Fault> {
-        for chunk in chunks(events) {
-            let statement = over_list(chunk, |list| {
-                format!(
-                    "DELETE FROM events WHERE id IN ({list}) \
-                     AND keep_until = 0 AND NOT EXISTS (SELECT 1 FROM backlog r WHERE r.event = events.id) \
-                     AND NOT EXISTS (SELECT 1 FROM set_aside r WHERE r.event = events.id) \
-                     AND NOT EXISTS (SELECT 1 FROM dead_letters r WHERE r.event = events.id)"
-                )
-            });
-            run(self.conn, statement).await?;
-        }
-        Ok(())
+        archive::delete_bodies(self.conn, events).await
     }
 
     async fn set_aside(&mut self, key: DeliveryKey, attempts: u32, last: LastAttempt, at: Millis) -> Result<(), Fault> {

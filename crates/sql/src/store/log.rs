@@ -5,7 +5,7 @@ use spectrum_webhook_core::ports::{Lease, Pruning, Totals, Unreadable};
 use spectrum_webhook_core::time::Millis;
 use uuid::Uuid;
 
-use super::fence;
+use super::{archive, fence};
 use crate::error::Fault;
 use crate::sql::{Columns as _, Conn, run, run_plain, run_rows};
 
@@ -68,9 +68,13 @@ pub(super) async fn prune(conn: &mut Conn, pruning: Pruning, embedded: bool) -> 
     let limit = i64::from(pruning.limit);
     let attempts = "DELETE FROM attempts WHERE (event, webhook, started_at, number) IN (SELECT event, webhook, \
                     started_at, number FROM attempts WHERE started_at < $1 ORDER BY started_at LIMIT $2)";
-    let attempts = run(conn, sqlx::query(attempts).bind(pruning.attempts_before.0).bind(limit)).await?;
+    let mut most = run(conn, sqlx::query(attempts).bind(pruning.attempts_before.0).bind(limit)).await?;
+    let steerings = "DELETE FROM steerings WHERE id IN (SELECT id FROM steerings \
+                     WHERE done_at IS NOT NULL AND asked_at < $1 ORDER BY asked_at LIMIT $2)";
+    most = most.max(run(conn, sqlx::query(steerings).bind(pruning.attempts_before.0).bind(limit)).await?);
+    most = most.max(archive::prune(conn, &pruning).await?);
     if !embedded {
-        return Ok(attempts >= u64::from(pruning.limit));
+        return Ok(most >= u64::from(pruning.limit));
     }
     let records = "DELETE FROM idempotency WHERE (project, key) IN (SELECT project, key FROM idempotency \
                    WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
@@ -78,7 +82,7 @@ pub(super) async fn prune(conn: &mut Conn, pruning: Pruning, embedded: bool) -> 
     // Marks of events that were acknowledged while the mark was on its way. There are never many marks.
     let marks = "DELETE FROM done WHERE NOT EXISTS (SELECT 1 FROM queue WHERE queue.event = done.event)";
     run_plain(conn, marks).await?;
-    Ok(attempts.max(records) >= u64::from(pruning.limit))
+    Ok(most.max(records) >= u64::from(pruning.limit))
 }
 
 pub(super) async fn totals(conn: &mut Conn) -> Result<Totals, Fault> {

@@ -3,6 +3,7 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | `commit` | an owner's changes, fenced |
+//! | `archive` | events that are kept for a while, and bodies that nothing needs any more |
 //! | `takeover` | what a new owner finds |
 //! | `read` | backlog and look-ups |
 //! | `registry` | webhooks with their keys |
@@ -10,6 +11,7 @@
 //! | `notes` | notices of what an owner's changes do |
 //! | `log` | attempts, quarantine, pruning, totals |
 
+mod archive;
 mod commit;
 mod log;
 mod notes;
@@ -23,7 +25,7 @@ use spectrum_webhook_core::attempt::AttemptRecord;
 use spectrum_webhook_core::delivery::DeliveryKey;
 use spectrum_webhook_core::ids::{Epoch, PartitionId, ProjectId, WebhookId};
 use spectrum_webhook_core::ports::{
-    Backlog, Change, Committed, Lease, PortError, Pruning, Store, Takeover, Totals, Unreadable,
+    Archived, Backlog, Change, Committed, Lease, PortError, Pruning, Store, Takeover, Totals, Unreadable,
 };
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::Registry;
@@ -102,6 +104,12 @@ impl Store for SqlStore {
         let attempts = attempts.to_vec();
         let done = self.database.write_plainly(move |conn| Box::pin(log::record(conn, attempts))).await;
         done.map_err(|fault| fault.at(PORT, "record attempts"))
+    }
+
+    async fn archive(&self, events: &[Archived]) -> Result<(), PortError> {
+        let events = events.to_vec();
+        let done = self.database.write_plainly(move |conn| Box::pin(archive::keep(conn, events))).await;
+        done.map_err(|fault| fault.at(PORT, "archive events"))
     }
 
     async fn quarantine(&self, lease: &Lease, message: &Unreadable, at: Millis) -> Result<(), PortError> {

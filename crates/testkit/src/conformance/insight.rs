@@ -1,4 +1,5 @@
-//! Insight: what became of an event, from what owners wrote. The delivery log is in `insight_log`.
+//! Insight: what became of an event, from what owners wrote. The delivery log is in `insight_log`, the
+//! archive in `insight_archive`.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::samples::{NOW, key, project};
 use super::store::{Scene, hold, register};
-use super::{Fixture, InsightWorld, checks, insight_log};
+use super::{Fixture, InsightWorld, checks, insight_archive, insight_log};
 
 /// Checks an insight.
 pub async fn insight(fixture: &dyn Fixture<InsightWorld>) {
@@ -34,6 +35,7 @@ pub async fn insight(fixture: &dyn Fixture<InsightWorld>) {
         a_webhook_of_another_project_is_not_seen,
     );
     insight_log::checks(fixture).await;
+    insight_archive::checks(fixture).await;
 }
 
 /// A scene, and what is seen of it.
@@ -47,11 +49,11 @@ impl Seen {
         Self { insight: world.insight, scene: Scene::new(world.store, webhooks).await }
     }
 
-    async fn event(&self, event: EventId) -> Option<EventFacts> {
+    pub(super) async fn event(&self, event: EventId) -> Option<EventFacts> {
         self.insight.event(self.scene.project, event).await.expect("an event")
     }
 
-    async fn recipient(&self, event: EventId, webhook: WebhookId) -> Recipient {
+    pub(super) async fn recipient(&self, event: EventId, webhook: WebhookId) -> Recipient {
         let facts = self.event(event).await.expect("it is known");
         facts.recipients.into_iter().find(|recipient| recipient.webhook.id == webhook).expect("the webhook")
     }
@@ -74,12 +76,12 @@ fn answered(status: u16) -> Ended {
     Ended::Answered { status, retry_after: None }
 }
 
-fn set_aside(message: &Message, webhook: WebhookId) -> Change {
+pub(super) fn set_aside(message: &Message, webhook: WebhookId) -> Change {
     let last = LastAttempt::Failed(Failure::Timeout);
     Change::SetAside { key: key(message, webhook), attempts: 6, last, at: Millis(NOW.0 + 5) }
 }
 
-fn bury(message: &Message, webhook: WebhookId) -> Change {
+pub(super) fn bury(message: &Message, webhook: WebhookId) -> Change {
     Change::Bury {
         key: key(message, webhook),
         reason: DeadReason::Fatal,

@@ -21,6 +21,7 @@ mod announcements;
 mod dead_letters;
 mod directory;
 mod insight;
+mod insight_archive;
 mod insight_log;
 mod notices;
 mod queue;
