@@ -5,6 +5,7 @@ pub(crate) mod attempts;
 pub(crate) mod dead_letters;
 pub(crate) mod event;
 pub(crate) mod paging;
+pub(crate) mod replay;
 pub(crate) mod webhook;
 
 use std::net::SocketAddr;
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Look after what was given up.
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// Send many events again to one webhook, as a job.
+    #[command(subcommand)]
+    Replay(replay::Replay),
     /// Receive deliveries locally: verify and print each, and fail on request.
     Listen(Listen),
     /// Post events from NDJSON, in order.

@@ -18,6 +18,9 @@ pub(crate) enum Webhook {
         /// The URL, `https` as a rule.
         #[arg(value_name = "URL")]
         webhook_url: String,
+        /// Make one request to it at once, and print how each step went; it is registered whatever comes of that.
+        #[arg(long)]
+        check: bool,
         /// What it takes and how it is called.
         #[command(flatten)]
         options: Options,

@@ -12,6 +12,7 @@ mod lists;
 mod migrate;
 mod output;
 mod project;
+mod replay;
 mod send;
 mod serve;
 mod tail;
@@ -48,6 +49,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Attempts(arguments) => attempts::attempts(&arguments),
         Command::Tail(arguments) => tail::tail(&arguments),
         Command::DeadLetters(command) => dead_letters::dead_letters(command),
+        Command::Replay(command) => replay::replay(command),
         Command::Completions { shell } => completions::completions(shell),
         Command::Demo(arguments) => demo::demo(&arguments),
     }

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use reqwest::Method;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -59,9 +58,12 @@ fn status(webhook: &Value) -> String {
 /// When the server is not known or does not answer, or it refuses.
 pub(super) fn webhook(command: Webhook) -> anyhow::Result<ExitCode> {
     match command {
-        Webhook::Add { webhook_url, options, common } => {
+        Webhook::Add { webhook_url, check, options, common } => {
             let mut body = fields(&options);
             body.insert("webhookUrl".to_owned(), webhook_url.into());
+            if check {
+                body.insert("check".to_owned(), true.into());
+            }
             change(&common, Method::POST, "webhooks/".to_owned(), Some(body), Shown::Secrets)
         }
         Webhook::List(common) => with_api(&common, async |api, output| {
@@ -119,7 +121,6 @@ pub(super) fn webhook(command: Webhook) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The API's names of what not every server has.
 const HEADERS: &str = "headers";
 const RATE_LIMIT: &str = "rateLimit";
 const ATTEMPT_TIMEOUT: &str = "attemptTimeoutSeconds";
@@ -171,24 +172,32 @@ fn change(
     with_api(common, async |api, output| {
         let body = body.map(Value::Object);
         let call = Call { method, path: &path, query: &[], body: body.as_ref() };
-        let data = api.make(call).await?;
+        let mut data = api.make(call).await?;
+        let answer: Value = serde_json::from_str(data.get())?;
+        let report = answer["check"]["report"].clone();
+        if !output.json && !report.is_null() {
+            // The steps come as lines of their own.
+            let mut webhook = object(answer);
+            webhook.remove("check");
+            data = serde_json::value::to_raw_value(&webhook)?;
+        }
         output.one(&data, &FIRST)?;
+        if !output.json {
+            print_steps(output, &report);
+        }
         if shown == Shown::Secrets {
             note("the signing secret is not shown again: keep it now");
         }
-        body.map_or(Ok(()), |sent| all_taken(&sent, &data))
+        Ok(())
     })
 }
 
-/// Older servers ignore what they do not know: that must not look as if it were done.
-fn all_taken(sent: &Value, data: &RawValue) -> anyhow::Result<()> {
-    let answer: Value = serde_json::from_str(data.get())?;
-    for name in [HEADERS, RATE_LIMIT, ATTEMPT_TIMEOUT] {
-        if sent.get(name).is_some() && answer.get(name).is_none() {
-            anyhow::bail!("everything but `{name}` is done: this server does not know it");
-        }
+/// How the steps of a check went, a line each.
+fn print_steps(output: &Output, report: &Value) {
+    for step in report["steps"].as_array().into_iter().flatten() {
+        let [name, outcome, sentence] = ["step", "outcome", "sentence"].map(|name| text(step, name));
+        output.line(&format!("{name:10}  {outcome:11}  {sentence}"), Tint::of(&outcome));
     }
-    Ok(())
 }
 
 /// Has one request made to a webhook; fails when that was not taken.
@@ -200,11 +209,7 @@ fn check(one: &One) -> anyhow::Result<ExitCode> {
         if output.json {
             say(data);
         } else {
-            for step in report["steps"].as_array().into_iter().flatten() {
-                let [name, outcome, sentence] = ["step", "outcome", "sentence"].map(|name| text(step, name));
-                let tint = Tint::of(&outcome);
-                output.line(&format!("{name:10}  {outcome:11}  {sentence}"), tint);
-            }
+            print_steps(output, report);
         }
         anyhow::ensure!(answer["done"] == json!(true), "not done yet: `webhook steerings` tells when it is");
         anyhow::ensure!(!report.is_null(), "the webhook was disabled or deleted meanwhile: nothing was sent");
