@@ -314,12 +314,7 @@ impl Owner {
                 }
                 Action::ForgetProject { project } => self.targets.forget(project),
                 Action::Confirm { project, version } => {
-                    self.tasks.spawn(async move {
-                        match io.shared.ports.announcements.confirm(&io.lease, project, version).await {
-                            Ok(()) => Done::Nothing,
-                            Err(error) => Done::Lost(error),
-                        }
-                    });
+                    self.tasks.spawn(io.confirm(project, version));
                 }
                 Action::LookUp { number, keys } => {
                     self.tasks.spawn(io.look_up(number, keys));

@@ -1,9 +1,11 @@
 //! Admission: idempotency records, and the copies of registry versions.
 
+use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use redis::Script;
 use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersion};
 use spectrum_webhook_core::ports::{Admission, Admitted, IdempotencyKey, PortError, Verdict};
@@ -30,11 +32,38 @@ pub struct RedisAdmission {
     link: Arc<Link>,
     keys: Keys,
     patience: Duration,
+    trusted: Mutex<Trusted>,
 }
 
+/// Projects whose copy is as new as the directory was when it was read over the present connection. A Redis that is new,
+/// restarted or promoted may hold an old copy: until this process has read the directory, it trusts none.
+#[derive(Default)]
+struct Trusted {
+    connection: u64,
+    projects: HashSet<ProjectId>,
+}
+
+/// Projects that are remembered as trusted.
+const TRUSTED: usize = 100_000;
+
 impl RedisAdmission {
+    fn trusts(&self, project: ProjectId) -> bool {
+        let Some(made) = self.link.made() else { return false };
+        let trusted = self.trusted.lock();
+        trusted.connection == made && trusted.projects.contains(&project)
+    }
+
+    fn trust(&self, project: ProjectId, made: Option<u64>) {
+        let Some(made) = made.filter(|made| self.link.made() == Some(*made)) else { return };
+        let mut trusted = self.trusted.lock();
+        if trusted.connection != made || trusted.projects.len() >= TRUSTED {
+            *trusted = Trusted { connection: made, projects: HashSet::new() };
+        }
+        trusted.projects.insert(project);
+    }
+
     pub(crate) fn new(link: Arc<Link>, keys: Keys, patience: Duration) -> Self {
-        Self { link, keys, patience }
+        Self { link, keys, patience, trusted: Mutex::default() }
     }
 }
 
@@ -81,7 +110,10 @@ impl Admission for RedisAdmission {
             };
             let registry = match copy.as_str() {
                 "" => None,
-                copy => Some(RegistryVersion(copy.parse().map_err(|_| corrupt())?)),
+                copy => {
+                    let version = RegistryVersion(copy.parse().map_err(|_| corrupt())?);
+                    self.trusts(project).then_some(version)
+                }
             };
             return Ok(Admitted { verdict, registry });
         }
@@ -110,6 +142,10 @@ impl Admission for RedisAdmission {
         let mut script = LEARN.prepare_invoke();
         script.key(self.keys.changes(partition, project)).key(self.keys.registry(partition, project));
         script.arg(version.0).arg(CHANGE).arg(COPY);
-        self.link.run::<i64>((PORT, "learn"), &script).await.map(|_| ())
+        // Its answer says that the copy is as new as this version by then, or that there is none.
+        let made = self.link.made();
+        self.link.run::<i64>((PORT, "learn"), &script).await?;
+        self.trust(project, made);
+        Ok(())
     }
 }

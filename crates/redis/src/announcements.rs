@@ -76,10 +76,27 @@ impl RedisAnnouncements {
         token
     }
 
+    /// Tells of a version, and ends the change with this token, if there is one.
+    async fn end(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        version: RegistryVersion,
+        token: String,
+    ) -> Result<(), PortError> {
+        let mut script = END_CHANGE.prepare_invoke();
+        script.key(self.keys.changes(partition, project)).key(self.keys.registry(partition, project));
+        script.key(self.keys.news(partition));
+        script.arg(token).arg(project.0.to_string()).arg(version.0).arg(CHANGE).arg(COPY);
+        script.arg(self.keys.channel()).arg(partition.0);
+        self.link.run::<i64>((PORT, "end a change"), &script).await.map(|_| ())
+    }
+
     async fn standing(&self, partition: PartitionId, project: ProjectId) -> Result<Standing, PortError> {
         let mut script = STANDING.prepare_invoke();
         script.key(self.keys.lease(partition)).key(self.keys.confirmed(partition, project));
-        let (there, owner, epoch, confirmed): (bool, String, String, String) =
+        script.key(self.keys.doubt(partition));
+        let (there, owner, epoch, confirmed, doubted): (bool, String, String, String, bool) =
             self.link.run((PORT, "ask for a confirmation"), &script).await?;
         Ok(Standing {
             lease: if !there {
@@ -90,6 +107,8 @@ impl RedisAnnouncements {
                 Holder::Epoch(epoch.parse().unwrap_or(0))
             },
             confirmed: confirmed.parse().unwrap_or(-1),
+            // What was forgotten less than a lease time ago may be held all the same.
+            doubted: doubted || self.link.remembers_for() < self.lease,
         })
     }
 }
@@ -98,6 +117,8 @@ impl RedisAnnouncements {
 struct Standing {
     lease: Holder,
     confirmed: i64,
+    /// An earlier holder may still count down.
+    doubted: bool,
 }
 
 enum Holder {
@@ -128,18 +149,23 @@ impl Announcements for RedisAnnouncements {
         version: RegistryVersion,
     ) -> Result<(), PortError> {
         let token = self.take_token(project);
-        let mut script = END_CHANGE.prepare_invoke();
-        script.key(self.keys.changes(partition, project)).key(self.keys.registry(partition, project));
-        script.key(self.keys.news(partition));
-        script.arg(token).arg(project.0.to_string()).arg(version.0).arg(CHANGE).arg(COPY);
-        script.arg(self.keys.channel()).arg(partition.0);
-        self.link.run::<i64>((PORT, "end a change"), &script).await.map(|_| ())
+        self.end(partition, project, version, token).await
+    }
+
+    async fn announce(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        version: RegistryVersion,
+    ) -> Result<(), PortError> {
+        self.end(partition, project, version, String::new()).await
     }
 
     /// True on positive evidence only: the owner's word; a lease that was given back, or one by an epoch that began
     /// while this call waited, for whoever takes a partition over reads anew; or a whole lease time, by this process's
     /// own clock, in which Redis answered and knew of no lease (its holder was killed, or Redis forgot it: then the
-    /// holder's next renewal fails). While Redis cannot be reached, nothing is known.
+    /// holder's next renewal fails). While Redis cannot be reached, nothing is known; and for a lease time after Redis may
+    /// have forgotten a lease, nothing counts, for its holder may start attempts until its next renewal.
     async fn confirmed(
         &self,
         partition: PartitionId,
@@ -152,6 +178,12 @@ impl Announcements for RedisAnnouncements {
         let mut wait = WAIT.0;
         loop {
             match self.standing(partition, project).await {
+                Ok(Standing { doubted: true, lease, .. }) => {
+                    if let Holder::Epoch(epoch) = lease {
+                        first.get_or_insert(epoch);
+                    }
+                    no_lease_since = None;
+                }
                 Ok(Standing { confirmed, .. }) if confirmed >= version.0 => return Ok(true),
                 Ok(Standing { lease: Holder::Nobody, .. }) => return Ok(true),
                 Ok(Standing { lease: Holder::Epoch(epoch), .. }) => {
@@ -228,6 +260,10 @@ impl Announcements for RedisAnnouncements {
         script.arg(lease.owner.0.to_string()).arg(lease.epoch.0);
         script.arg(project.0.to_string()).arg(version.0).arg(CONFIRMATION);
         if self.link.run::<bool>((PORT, "confirm"), &script).await? {
+            // Told once more, it is news again.
+            if let Some(heard) = self.heard.lock().get_mut(&lease.partition) {
+                heard.given.remove(&project);
+            }
             Ok(())
         } else {
             Err(PortError::Fenced { port: PORT, operation: "confirm" })

@@ -26,6 +26,11 @@ impl Keys {
         self.of(partition, "epoch")
     }
 
+    /// There while an earlier holder may not have heard that it holds the partition no more.
+    pub(crate) fn doubt(&self, partition: PartitionId) -> String {
+        self.of(partition, "doubt")
+    }
+
     /// The buckets of marks, in turn.
     pub(crate) fn done(&self, partition: PartitionId) -> [String; 4] {
         ["done:0", "done:1", "done:2", "done:3"].map(|bucket| self.of(partition, bucket))

@@ -80,7 +80,7 @@ pub enum ConnectError {
     /// The user may not do what is needed.
     #[error(
         "Redis does not permit what is needed ({0}): allow the user all commands on the keys of the namespace, \
-             EVALSHA, SCRIPT LOAD, PUBLISH, SUBSCRIBE, INFO and PING among them"
+             and EVALSHA, SCRIPT LOAD, PUBLISH, SUBSCRIBE, INFO, PING, ROLE and TIME"
     )]
     Permission(String),
     /// TLS does not come about.

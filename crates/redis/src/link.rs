@@ -2,20 +2,20 @@
 //! reached, whoever asks hears it at once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use parking_lot::{Mutex, RwLock};
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind};
+use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, Script, ScriptInvocation, ServerErrorKind};
 use spectrum_webhook_core::chance::Seeded;
 use spectrum_webhook_core::ids::PartitionId;
 use spectrum_webhook_core::ports::{PortError, Reach};
 use spectrum_webhook_core::retry::{Policy, Schedule};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::ConnectError;
@@ -80,12 +80,17 @@ impl Trouble {
     }
 }
 
+static TIME: LazyLock<Script> = LazyLock::new(|| Script::new("return tonumber(redis.call('TIME')[1])"));
+
 struct Shared {
     place: Place,
     channel: String,
     reach: Arc<Reach>,
     /// The connection, and the number of its making.
     current: RwLock<Option<(u64, Connection)>>,
+    /// Since when this Redis remembers all that it was told, as far as one can tell: since it was connected to, or since
+    /// a single server was started.
+    remembers: Mutex<Option<Instant>>,
     /// A command failed such that the connection may be dead.
     suspected: Notify,
     /// How often each partition was named on the news channel.
@@ -111,6 +116,7 @@ impl Link {
             channel,
             reach: Arc::new(Reach::new("redis")),
             current: RwLock::default(),
+            remembers: Mutex::default(),
             suspected: Notify::new(),
             told: Mutex::default(),
             news: watch::Sender::new(0),
@@ -118,8 +124,8 @@ impl Link {
         let mut retries = Retries::new();
         loop {
             match shared.connect().await {
-                Ok(connection) => {
-                    shared.connected(connection);
+                Ok((connection, remembers)) => {
+                    shared.connected(connection, remembers);
                     break;
                 }
                 Err(Trouble::Refused(error)) => return Err(error),
@@ -170,6 +176,19 @@ impl Link {
         }
     }
 
+    /// The number of the connection; it changes when Redis may have forgotten what it was told. `None`: there is none,
+    /// or it leads to a cluster, whose nodes may change behind it.
+    pub(crate) fn made(&self) -> Option<u64> {
+        let current = self.shared.current.read();
+        current.as_ref().filter(|(_, connection)| matches!(connection, Connection::Node(_))).map(|(made, _)| *made)
+    }
+
+    /// For how long this Redis has remembered all that it was told, as far as one can tell.
+    pub(crate) fn remembers_for(&self) -> Duration {
+        let connected = self.shared.current.read().is_some();
+        self.shared.remembers.lock().filter(|_| connected).map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// How often a partition was named on the news channel.
     pub(crate) fn told(&self, partition: PartitionId) -> u64 {
         self.shared.told.lock().get(&partition).copied().unwrap_or(0)
@@ -183,7 +202,7 @@ impl Link {
 
 impl Shared {
     /// Connects and looks whether this Redis can be used.
-    async fn connect(&self) -> Result<Connection, Trouble> {
+    async fn connect(&self) -> Result<(Connection, Instant), Trouble> {
         let connecting = async {
             let config =
                 AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(COMMAND));
@@ -201,14 +220,26 @@ impl Shared {
                     Connection::Cluster(builder.retries(2).build()?.get_async_connection().await?)
                 }
             };
-            self.check(&connection).await?;
-            Ok(connection)
+            let now = Instant::now();
+            let up = self.check(&connection).await?;
+            // A replica that was promoted has been up for long and may know little.
+            let alone = matches!(self.place.kind, Kind::Single);
+            Ok((connection, now.checked_sub(up).filter(|_| alone).unwrap_or(now)))
         };
         timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(Trouble::Later("no answer in time".to_owned())))
     }
 
-    /// What this Redis says of itself.
-    async fn check(&self, connection: &Connection) -> Result<(), Trouble> {
+    /// What this Redis says of itself; returns for how long it has been up.
+    async fn check(&self, connection: &Connection) -> Result<Duration, Trouble> {
+        // All scripts need it, and the watch over the connection.
+        let asked = match connection.clone() {
+            Connection::Node(mut connection) => {
+                redis::cmd("ROLE").query_async::<redis::Value>(&mut connection).await.map(|_| ())?;
+                TIME.prepare_invoke().invoke_async::<i64>(&mut connection).await
+            }
+            Connection::Cluster(mut connection) => TIME.key(&self.channel).invoke_async::<i64>(&mut connection).await,
+        };
+        asked?;
         let info = match connection.clone() {
             Connection::Node(mut connection) => {
                 redis::cmd("INFO").query_async::<redis::InfoDict>(&mut connection).await?
@@ -240,11 +271,12 @@ impl Shared {
         match (&self.place.kind, said("role").as_str()) {
             (Kind::Single, "slave") => Err(Trouble::Refused(ConnectError::Replica)),
             (Kind::Sentinel(_), "slave") => Err(Trouble::Later("the master is a replica at the moment".to_owned())),
-            _ => Ok(()),
+            _ => Ok(Duration::from_secs(info.get::<u64>("uptime_in_seconds").unwrap_or_default())),
         }
     }
 
-    fn connected(&self, connection: Connection) {
+    fn connected(&self, connection: Connection, remembers: Instant) {
+        *self.remembers.lock() = Some(remembers);
         let mut current = self.current.write();
         let made = self.reach.losses() + 1;
         *current = Some((made, connection));
@@ -278,8 +310,8 @@ impl Shared {
                 continue;
             }
             match self.connect().await {
-                Ok(connection) => {
-                    self.connected(connection);
+                Ok((connection, remembers)) => {
+                    self.connected(connection, remembers);
                     retries = Retries::new();
                     tracing::info!("Redis is back");
                 }

@@ -93,7 +93,7 @@ impl SequenceLock for RedisLock {
     async fn acquire(&self, partition: PartitionId, owner: OwnerId, floor: Epoch) -> Result<Option<Lease>, PortError> {
         let (epoch, counter) = self.stood_still(partition);
         let mut script = ACQUIRE.prepare_invoke();
-        script.key(self.keys.lease(partition)).key(self.keys.epoch(partition));
+        script.key(self.keys.lease(partition)).key(self.keys.epoch(partition)).key(self.keys.doubt(partition));
         script.arg(owner.0.to_string()).arg(floor.0).arg(self.millis()).arg(Epoch::STEP).arg(epoch).arg(counter);
         let (granted, epoch, counter): (bool, String, String) = self.link.run((PORT, "acquire"), &script).await?;
         if !granted {

@@ -23,6 +23,14 @@ pub trait Announcements: Send + Sync {
         version: RegistryVersion,
     ) -> Result<(), PortError>;
 
+    /// The same for a change that was not begun: by an owner, in its own transaction.
+    async fn announce(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        version: RegistryVersion,
+    ) -> Result<(), PortError>;
+
     /// Returns `true` when the partition's owner knows this version or a newer one, or when nobody can own the
     /// partition without having read it; `false` when `patience` ran out first.
     async fn confirmed(

@@ -100,6 +100,14 @@ impl Io {
         }
     }
 
+    pub(crate) async fn confirm(self: Arc<Self>, project: ProjectId, version: RegistryVersion) -> Done {
+        let confirm = || self.shared.ports.announcements.confirm(&self.lease, project, version);
+        match self.persist("confirm a version", confirm).await {
+            Ok(()) => Done::Nothing,
+            Err(error) => Done::Lost(error),
+        }
+    }
+
     pub(crate) async fn look_up(self: Arc<Self>, number: u64, keys: Vec<DeliveryKey>) -> Done {
         let ports = &self.shared.ports;
         let found = async {
@@ -129,7 +137,7 @@ impl Io {
             Ok(committed) => {
                 for (project, version) in &committed.disabled {
                     let announced =
-                        self.shared.ports.announcements.end_change(self.lease.partition, *project, *version).await;
+                        self.shared.ports.announcements.announce(self.lease.partition, *project, *version).await;
                     if let Err(error) = announced {
                         tracing::warn!(%project, %error, "a disabled webhook could not be announced");
                     }

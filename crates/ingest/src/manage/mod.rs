@@ -148,7 +148,9 @@ pub(crate) async fn delete(State(ingest): State<Ingest>, ids: Ids, headers: Head
             ok(&Deleted { id })
         }
         Err(Refused::NotFound) => {
-            shared.confirmed(project, known.registry).await?;
+            // The version as it is by now: whoever deleted it may have done so while this call was on its way.
+            let now = shared.project(&headers, &ids).await?.registry.max(known.registry);
+            shared.confirmed(project, now).await?;
             Err(Problem::no_webhook())
         }
         Err(refused) => Err(refused.problem()),

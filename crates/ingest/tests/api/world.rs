@@ -239,6 +239,10 @@ impl Announcements for World {
         Self::fails(&self.end_change_fails)
     }
 
+    async fn announce(&self, _: PartitionId, _: ProjectId, _: RegistryVersion) -> Result<(), PortError> {
+        unreachable!("ingest begins its changes")
+    }
+
     async fn confirmed(
         &self,
         _: PartitionId,

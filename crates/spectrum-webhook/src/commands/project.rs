@@ -102,7 +102,8 @@ async fn operations(store: &SqlStore, project: Option<ProjectId>) -> anyhow::Res
 
 async fn delete(registry: &ProjectRegistry, id: ProjectId) -> anyhow::Result<()> {
     let now = Millis(jiff::Timestamp::now().as_millisecond());
-    found(id, registry.delete_project(id, now).await)?;
+    found(id, registry.store.project(id).await)?;
+    registry.delete_project(id, now).await?;
     say(json!({ "projectId": id, "deleted": true }));
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! Which backends are in use: embedded, or the three services of a cluster. The one file that knows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use spectrum_webhook_core::ids::{PartitionId, ProjectId};
-use spectrum_webhook_core::ports::{
-    Admission, Announcements, Directory as _, DirectoryError, Queue, Reach, SequenceLock,
-};
+use spectrum_webhook_core::ports::{Admission, Announcements, Directory as _, Queue, Reach, SequenceLock};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_rabbitmq::RabbitQueue;
 use spectrum_webhook_redis::Redis;
@@ -157,7 +156,15 @@ pub(crate) struct Registry {
     pub(crate) store: SqlStore,
     database: Database,
     /// Where changes are announced in a cluster; embedded, the server finds them in the file.
-    announcements: Option<(Redis, u16)>,
+    announcements: Option<Announced>,
+}
+
+/// What a change needs that is made beside the servers of a cluster.
+struct Announced {
+    redis: Redis,
+    /// As set here; the store knows the true number once a server has started.
+    partitions: u16,
+    lease: Duration,
 }
 
 impl Registry {
@@ -171,7 +178,8 @@ impl Registry {
             Some(cluster) => {
                 let database = Database::connect(postgres(settings, cluster), master_key(settings)?).await?;
                 let redis = Redis::connect(redis(settings, cluster)).await.context("SPECTRUM_REDIS_URL")?;
-                (database, Some((redis, settings.partitions)))
+                let (partitions, lease) = (settings.partitions, settings.lease);
+                (database, Some(Announced { redis, partitions, lease }))
             }
         };
         Ok(Self { store: SqlStore::new(database.clone()), database, announcements })
@@ -191,20 +199,25 @@ impl Registry {
         Ok(())
     }
 
-    /// Deletes a project with its webhooks, and announces it.
+    /// Deletes a project with its webhooks, announces it, and waits until no new attempt of it starts.
     ///
     /// # Errors
-    /// When it is not there, or nothing could be changed.
-    pub(crate) async fn delete_project(&self, id: ProjectId, now: Millis) -> Result<(), DirectoryError> {
-        let Some((redis, partitions)) = &self.announcements else {
-            return self.store.delete_project(id, now).await.map(|_| ());
+    /// When it is not there, or nothing could be changed, or when it is deleted and nobody has confirmed that yet.
+    pub(crate) async fn delete_project(&self, id: ProjectId, now: Millis) -> anyhow::Result<()> {
+        let Some(Announced { redis, partitions, lease }) = &self.announcements else {
+            self.store.delete_project(id, now).await?;
+            return Ok(());
         };
-        let partition = PartitionId::of(id, *partitions);
-        self.store.project(id).await?;
-        redis.announcements.begin_change(partition, id).await?;
+        let (announcements, lease) = (&redis.announcements, *lease);
+        let partition = PartitionId::of(id, self.store.partitions(*partitions).await?);
+        announcements.begin_change(partition, id).await?;
         let version = self.store.delete_project(id, now).await?;
-        if let Err(error) = redis.announcements.end_change(partition, id, version).await {
-            tracing::warn!(%error, project = %id, "the deletion was not announced: it takes effect within a minute");
+        let unknown = "the project is deleted, but deliveries to its webhooks may still start until its dispatcher reads \
+                       the registry again: see that Redis and the dispatchers run";
+        announcements.end_change(partition, id, version).await.context(unknown)?;
+        let patience = lease + Duration::from_secs(5);
+        if !announcements.confirmed(partition, id, version, patience).await.context(unknown)? {
+            bail!(unknown);
         }
         Ok(())
     }

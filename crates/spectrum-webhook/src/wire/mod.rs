@@ -35,6 +35,8 @@ use crate::telemetry::Check;
 const SHARE_EVERY: Duration = Duration::from_secs(1);
 /// The longest that TCP, TLS and HTTP may take until a connection stands.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How much longer than a lease a change of a webhook waits for the owner's word.
+const CHANGE_MARGIN: Duration = Duration::from_secs(5);
 /// How long readiness waits for the queue.
 const READY: Duration = Duration::from_secs(2);
 /// The largest batch that ingest takes, unless one event may be larger.
@@ -229,6 +231,8 @@ fn ingest(
         idempotency_window: settings.idempotency_window,
         partitions: settings.partitions,
         operator_token: token,
+        // A lease that nobody holds any more is known to be over after its time.
+        change_patience: settings.lease + CHANGE_MARGIN,
         max_buffered: memory,
         ..ingest::Settings::default()
     };

@@ -80,6 +80,9 @@ async fn applied(conn: &mut Conn, dialect: Dialect) -> Result<i64, Fault> {
 /// Applies what is missing, under the lock: another process may have done it meanwhile.
 async fn apply(conn: &mut Conn, dialect: Dialect) -> Result<i64, Fault> {
     if dialect == Dialect::Postgres {
+        // An index of a large table takes its time, and so does whoever migrates at the same time.
+        run_plain(conn, "SET LOCAL statement_timeout = 0").await?;
+        run_plain(conn, "SET LOCAL lock_timeout = 0").await?;
         // Any number, as long as it is always the same; given back with the transaction.
         run_plain(conn, "SELECT pg_advisory_xact_lock(7312645001)").await?;
     }

@@ -27,6 +27,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long a piece of work may take in all, waiting for a connection included: longer than the server's own limits,
 /// which end it first.
 const WORK: Duration = Duration::from_secs(15);
+/// How long migrations may take: an index of a large table is made in one go.
+const MIGRATE: Duration = Duration::from_secs(3_600);
 /// How often the server is asked whether it is there.
 const PING: Duration = Duration::from_secs(2);
 /// The oldest version that is supported.
@@ -383,12 +385,12 @@ impl Inner {
 async fn start(place: &Place, cipher: &Cipher) -> Result<(), Trouble> {
     let mut conn = place.connect().await?;
     let started = async {
-        check(&mut conn).await?;
-        prepare(&mut conn, cipher, Dialect::Postgres).await?;
-        Ok(())
+        let checked = timeout(WORK, check(&mut conn)).await;
+        checked.unwrap_or_else(|_| Err(Trouble::Later("no answer in time".to_owned())))?;
+        let prepared = timeout(MIGRATE, prepare(&mut conn, cipher, Dialect::Postgres)).await;
+        Ok(prepared.unwrap_or_else(|_| Err(Fault::unavailable("the migration takes too long").into()))?)
     };
-    let started = timeout(WORK, started).await;
-    let started = started.unwrap_or_else(|_| Err(Trouble::Later("no answer in time".to_owned())));
+    let started: Result<(), Trouble> = started.await;
     let _ = timeout(CONNECT, conn.close()).await;
     started
 }
@@ -416,7 +418,8 @@ async fn check(conn: &mut Conn) -> Result<(), Trouble> {
         [("fsync", 2, in_file), ("full_page_writes", 3, in_file), ("synchronous_commit", 4, for_role)]
     {
         let value = row.text(column)?;
-        if value == "off" {
+        // With `local` nobody waits for the standbys that are named.
+        if value == "off" || (value == "local" && !row.text(8)?.is_empty()) {
             return Err(Trouble::Refused(ConnectError::Unsafe { setting, value, remedy }));
         }
     }

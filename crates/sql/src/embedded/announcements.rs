@@ -84,7 +84,7 @@ impl EmbeddedAnnouncements {
         Ok(Self { database, leases, news: Mutex::default(), signal: watch::Sender::new(0), poll })
     }
 
-    fn announce(&self, partition: PartitionId, project: ProjectId, version: RegistryVersion) {
+    fn told(&self, partition: PartitionId, project: ProjectId, version: RegistryVersion) {
         let owned = self.leases.holder(partition).is_some();
         {
             let mut news = self.news.lock();
@@ -126,7 +126,7 @@ impl EmbeddedAnnouncements {
     fn is_confirmed(&self, partition: PartitionId, project: ProjectId, version: RegistryVersion) -> bool {
         let found = self.news.lock().get(&partition).and_then(|news| news.projects.get(&project).copied());
         if found.is_none_or(|news| news.announced < version) {
-            self.announce(partition, project, version);
+            self.told(partition, project, version);
         }
         found.is_some_and(|news| news.confirmed >= version)
     }
@@ -146,7 +146,7 @@ impl EmbeddedAnnouncements {
         for (project, version, changed) in changes {
             // Until the number is fixed nobody owns a partition.
             if let Some(count) = poll.partitions {
-                self.announce(PartitionId::of(project, count), project, version);
+                self.told(PartitionId::of(project, count), project, version);
             }
             poll.seen = changed;
         }
@@ -168,7 +168,17 @@ impl Announcements for EmbeddedAnnouncements {
         project: ProjectId,
         version: RegistryVersion,
     ) -> Result<(), PortError> {
-        self.announce(partition, project, version);
+        self.told(partition, project, version);
+        Ok(())
+    }
+
+    async fn announce(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        version: RegistryVersion,
+    ) -> Result<(), PortError> {
+        self.told(partition, project, version);
         Ok(())
     }
 

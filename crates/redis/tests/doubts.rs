@@ -1,0 +1,128 @@
+//! What may have been forgotten counts for nothing: a copy that may be old, a holder that may not know, a word that is
+//! told once more.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use spectrum_webhook_core::ids::{Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion};
+use spectrum_webhook_core::ports::{Admission as _, Announcements as _, IdempotencyKey, SequenceLock as _, Verdict};
+use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_redis::{Options, Redis};
+use spectrum_webhook_testkit::services::{self, shared};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+const PARTITION: PartitionId = PartitionId(3);
+const LEASE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn options(url: String) -> Options {
+    Options { lease: LEASE, ..Options::new(url, format!("test-{}", rand::random::<u64>())) }
+}
+
+async fn connect(options: &Options) -> Redis {
+    Redis::connect(options.clone()).await.expect("Redis")
+}
+
+fn owner() -> OwnerId {
+    OwnerId(Uuid::now_v7())
+}
+
+/// Asks until it is answered.
+async fn until_ok<T, E: std::fmt::Display>(mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+    let begun = Instant::now();
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_redis_forgot_a_lease_a_new_owners_word_counts_when_the_old_one_has_stopped() {
+    let server = services::Redis::start().await;
+    let redis = connect(&options(server.url())).await;
+    let project = ProjectId(Uuid::now_v7());
+    let confirmed = async |patience| {
+        let confirmed = redis.announcements.confirmed(PARTITION, project, RegistryVersion(1), patience).await;
+        confirmed.expect("an answer")
+    };
+    let old = redis.lock.acquire(PARTITION, owner(), Epoch(0)).await.expect("acquire").expect("free");
+    server.flush_all();
+    let flushed = Instant::now();
+    // Somebody takes the partition over, loads the newest registry, and says so. The old one still counts down.
+    let new = redis.lock.acquire(PARTITION, owner(), old.epoch).await.expect("acquire").expect("free");
+    redis.announcements.confirm(&new, project, RegistryVersion(1)).await.expect("confirm");
+    assert!(!confirmed(LEASE / 4).await, "the old one may start an attempt yet");
+    assert!(confirmed(LEASE * 2).await);
+    assert!(flushed.elapsed() >= LEASE * 3 / 4, "{:?}", flushed.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_new_connection_no_copy_of_a_version_is_trusted_before_the_directory_was_read() {
+    let server = services::Redis::start().await;
+    let options = options(server.url());
+    let (one, other) = (connect(&options).await, connect(&options).await);
+    let project = ProjectId(Uuid::now_v7());
+    let copy = async || {
+        let proposed = EventId(Uuid::now_v7());
+        one.admission.begin(PARTITION, project, proposed, None, Millis(1)).await.map(|admitted| admitted.registry)
+    };
+    assert_eq!(copy().await.expect("begin"), None);
+    one.admission.learn(PARTITION, project, RegistryVersion(4)).await.expect("learn");
+    assert_eq!(copy().await.expect("begin"), Some(RegistryVersion(4)));
+    // A Redis takes its place that knows an older version: a snapshot, or a replica that lagged.
+    server.kill().await;
+    server.start_again().await;
+    until_ok(async || other.admission.learn(PARTITION, project, RegistryVersion(3)).await).await;
+    assert_eq!(until_ok(copy).await, None, "it may be old");
+    one.admission.learn(PARTITION, project, RegistryVersion(5)).await.expect("learn");
+    assert_eq!(copy().await.expect("begin"), Some(RegistryVersion(5)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_confirmed_stays_so_whatever_becomes_of_another_try() {
+    let redis = connect(&options(shared().redis().await.url())).await;
+    let (project, id) = (ProjectId(Uuid::now_v7()), EventId(Uuid::now_v7()));
+    let key = IdempotencyKey { key: [1; 32], body: [9; 32], expires_at: Millis(3_600_000) };
+    let begin = async |id| {
+        let admitted = redis.admission.begin(PARTITION, project, id, Some(&key), Millis(1)).await;
+        admitted.expect("begin").verdict
+    };
+    assert_eq!(begin(id).await, Verdict::Publish { id, again: false });
+    redis.admission.end(PARTITION, project, id, &key, true).await.expect("end");
+    // The first try hears nothing in time, after the second was confirmed.
+    redis.admission.end(PARTITION, project, id, &key, false).await.expect("end");
+    assert_eq!(begin(EventId(Uuid::now_v7())).await, Verdict::Duplicate(id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_owner_announces_ends_no_change_of_a_person() {
+    let redis = connect(&options(shared().redis().await.url())).await;
+    let project = ProjectId(Uuid::now_v7());
+    redis.admission.learn(PARTITION, project, RegistryVersion(1)).await.expect("learn");
+    redis.announcements.begin_change(PARTITION, project).await.expect("begin");
+    redis.announcements.announce(PARTITION, project, RegistryVersion(2)).await.expect("announce");
+    let proposed = EventId(Uuid::now_v7());
+    let admitted = redis.admission.begin(PARTITION, project, proposed, None, Millis(1)).await.expect("begin");
+    assert_eq!(admitted.registry, None, "the person's change is still under way");
+    redis.announcements.end_change(PARTITION, project, RegistryVersion(3)).await.expect("end");
+    let admitted = redis.admission.begin(PARTITION, project, proposed, None, Millis(1)).await.expect("begin");
+    assert_eq!(admitted.registry, Some(RegistryVersion(3)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_confirmed_and_is_told_once_more_is_news_again() {
+    let redis = connect(&options(shared().redis().await.url())).await;
+    let project = ProjectId(Uuid::now_v7());
+    let lease = redis.lock.acquire(PARTITION, owner(), Epoch(0)).await.expect("acquire").expect("free");
+    for _ in 0..2 {
+        redis.announcements.announce(PARTITION, project, RegistryVersion(5)).await.expect("announce");
+        let changed = redis.announcements.changed(&lease).await.expect("news");
+        assert_eq!(changed, [(project, RegistryVersion(5))]);
+        redis.announcements.confirm(&lease, project, RegistryVersion(5)).await.expect("confirm");
+    }
+}
