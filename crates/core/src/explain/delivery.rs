@@ -4,7 +4,7 @@ use super::FRESH;
 use super::words::{At, cause, count, when, why_disabled};
 use crate::attempt::{AttemptRecord, Next};
 use crate::delivery::{Closing, DeadReason, LastAttempt};
-use crate::ids::EventId;
+use crate::ids::{EventId, RegistryVersion};
 use crate::ports::{Dead, EventFacts, LaneMode, Line, Place, Recipient, Track};
 use crate::time::Millis;
 
@@ -109,7 +109,9 @@ fn not_for_it(facts: &EventFacts, recipient: &Recipient) -> Option<(Code, String
         );
         return Some((Code::RegisteredLater, sentence, Some(webhook.created_at)));
     }
-    let types = webhook.event_types.as_ref().filter(|types| !facts.directed && !types.contains(&facts.event_type))?;
+    let newest = RegistryVersion(i64::MAX);
+    let types =
+        webhook.event_types.as_ref().filter(|_| !facts.directed && !webhook.takes(&facts.event_type, newest))?;
     let sentence = format!(
         "The webhook takes {} only, and this event is of the type {}: to get such events, add that to its eventTypes.",
         types.join(", "),

@@ -1,6 +1,7 @@
 //! The archive: events are known for a while without a row, and nothing that a row needs goes with their time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use spectrum_webhook_core::delivery::{Command, DeadReason, Fault, Message, Purpose, Steering};
 use spectrum_webhook_core::ids::{RegistryVersion, ReplayId, Sequence};
@@ -24,6 +25,7 @@ pub(super) async fn checks(fixture: &dyn Fixture<InsightWorld>) {
         closed_dead_letters_go_with_the_log_and_open_ones_stay,
         what_was_done_is_forgotten_with_the_log,
         the_archive_is_pruned_in_steps,
+        an_owner_and_a_pruner_at_the_same_time_leave_no_body_behind,
     );
 }
 
@@ -207,5 +209,50 @@ async fn the_archive_is_pruned_in_steps(world: InsightWorld) {
     assert!(!seen.prune(NOW, after(10), 100).await);
     for message in &messages {
         assert!(!seen.knows(message).await);
+    }
+}
+
+async fn an_owner_and_a_pruner_at_the_same_time_leave_no_body_behind(world: InsightWorld) {
+    let seen = Seen::new(world, 2).await;
+    let webhooks = [seen.scene.webhooks[0], seen.scene.webhooks[1]];
+    let store = &seen.scene.world.store;
+    let rounds: Vec<Vec<Message>> = (0..40).map(|_| (0..5).map(|_| seen.scene.message(b"{}")).collect()).collect();
+    let owner = async {
+        for messages in &rounds {
+            let holds = messages.iter().flat_map(|message| webhooks.map(|webhook| hold(webhook, 1, message)));
+            let removals = |webhook| messages.iter().map(move |message| Change::Remove { key: key(message, webhook) });
+            for changes in [holds.collect::<Vec<_>>(), removals(webhooks[0]).collect(), removals(webhooks[1]).collect()]
+            {
+                // An event that is held for the first time when its time is over may go in between: tried again, it is
+                // held.
+                while let Err(error) = store.commit(&seen.scene.lease, &changes).await {
+                    assert!(error.is_retriable(), "{error}");
+                }
+            }
+        }
+    };
+    let archive = async {
+        for messages in &rounds {
+            seen.archive(messages, after(1)).await;
+        }
+    };
+    let done = AtomicBool::new(false);
+    let pruner = async {
+        while !done.load(Ordering::Relaxed) {
+            let pruning = Pruning { attempts_before: NOW, now: after(10), limit: 20 };
+            if let Err(error) = store.prune(pruning).await {
+                assert!(error.is_retriable(), "{error}");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let work = async {
+        tokio::join!(owner, archive);
+        done.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(work, pruner);
+    while seen.prune(NOW, after(10), 20).await {}
+    for message in rounds.iter().flatten() {
+        assert!(!seen.knows(message).await, "{} is left behind", message.id);
     }
 }
