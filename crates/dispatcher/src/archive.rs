@@ -70,7 +70,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Starts the writer, which ends with [`Archive::shutdown`] or when the archive is dropped.
+    /// Starts the writer, which ends with `shutdown` or when the archive is dropped.
     ///
     /// # Errors
     /// When the registry has a metric of its name.

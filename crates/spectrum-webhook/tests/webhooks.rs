@@ -99,20 +99,6 @@ async fn scripts_can_tell_by_the_exit_code_what_happened() {
 }
 
 #[tokio::test]
-async fn what_an_older_server_does_not_know_does_not_look_as_if_it_were_done() {
-    let world = World::start(&[]).await;
-    let added = world.run(&["webhook", "add", "http://127.0.0.1:9/", "--header", "X-Team: hunter2", "--json"]).await;
-    let taken: serde_json::Value = serde_json::from_slice(&added.stdout).expect("a webhook");
-    if taken.get("headers").is_some() {
-        assert!(added.status.success(), "{}", complaint(&added));
-        return;
-    }
-    assert_eq!(added.status.code(), Some(1));
-    let said = complaint(&added);
-    assert!(said.contains("everything but `headers` is done") && !said.contains("hunter2"), "{said}");
-}
-
-#[tokio::test]
 async fn a_profile_names_the_server_and_who_asks_and_a_file_that_others_may_read_is_refused() {
     let world = World::start(&[("SPECTRUM_OPERATOR_TOKEN", TOKEN)]).await;
     let folder = tempfile::tempdir().expect("a folder");
