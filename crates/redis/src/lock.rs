@@ -22,8 +22,9 @@ use crate::keys::Keys;
 use crate::link::Link;
 
 const PORT: &str = "sequence lock";
-/// A process that is silent for so long is none of the living; a heartbeat is sent every second.
-const SILENCE: Duration = Duration::from_secs(5);
+/// A process that is silent for so long, or for a lease time where that is shorter, is none of the living; a heartbeat is
+/// sent every second.
+const SILENCE: (Duration, Duration) = (Duration::from_millis(2_500), Duration::from_secs(5));
 /// Marks in one script: its arguments are bounded.
 const BURST: usize = 512;
 
@@ -152,7 +153,8 @@ impl SequenceLock for RedisLock {
 
     async fn heartbeat(&self, owner: OwnerId) -> Result<usize, PortError> {
         let mut script = HEARTBEAT.prepare_invoke();
-        let silence = u64::try_from(SILENCE.as_millis()).unwrap_or(u64::MAX);
+        let silence = self.lease.clamp(SILENCE.0, SILENCE.1);
+        let silence = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
         script.key(self.keys.live()).arg(owner.0.to_string()).arg(silence);
         self.link.run((PORT, "send a heartbeat"), &script).await
     }
