@@ -4,7 +4,7 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | [`ids`], [`time`], [`chance`] | identities, moments, dice |
-//! | [`event`] | what is checked of an event's bytes |
+//! | [`event`], [`pattern`] | what is checked of an event's bytes, and which names a pattern stands for |
 //! | [`webhook`], [`delivery`], [`attempt`] | the nouns |
 //! | [`sign`], [`address`], [`classify`], [`retry`], [`retry_after`] | the contract's rules |
 //! | [`lane`] | the deliveries of one webhook, in order: a state machine without IO |
@@ -20,6 +20,7 @@ pub mod event;
 pub mod ids;
 pub mod lane;
 pub mod partition;
+pub mod pattern;
 pub mod ports;
 pub mod retry;
 pub mod retry_after;

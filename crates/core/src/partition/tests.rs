@@ -244,7 +244,7 @@ fn a_webhook_registered_after_an_event_was_accepted_does_not_get_it() {
 fn a_webhook_gets_only_the_events_that_it_takes() {
     let mut bench = Bench::new();
     bench.take(1);
-    let picky = Webhook { event_types: Some(vec!["other".to_owned()]), ..webhook(1, 1) };
+    let picky = Webhook { event_types: Some(vec!["other".to_owned(), "*.v2".to_owned()]), ..webhook(1, 1) };
     bench.load(1, vec![picky, webhook(2, 1)]);
     assert_eq!(bench.attempts(), [(webhook_id(2), event(1))]);
 }

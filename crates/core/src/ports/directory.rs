@@ -33,7 +33,7 @@ pub struct NewWebhook {
     pub url: String,
     /// Its key.
     pub secret: SigningSecret,
-    /// The events that it takes; `None` is all.
+    /// [Patterns](crate::pattern) of the events that it takes; `None` is all.
     pub event_types: Option<Vec<String>>,
 }
 
@@ -44,7 +44,7 @@ pub struct WebhookPatch {
     pub url: Option<String>,
     /// On or off. Off is by hand: [`crate::webhook::DisabledReason::Manual`].
     pub enabled: Option<bool>,
-    /// Other events; `Some(None)` is all.
+    /// Patterns of other events; `Some(None)` is all.
     pub event_types: Option<Option<Vec<String>>>,
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use spectrum_webhook_core::event::is_event_type;
+use spectrum_webhook_core::pattern::{MAX_STARS, is_pattern};
 use spectrum_webhook_core::ports::WebhookPatch;
 
 use super::url;
@@ -100,8 +100,10 @@ fn url_of(value: Value) -> Result<String, Problem> {
 
 fn event_types_of(value: Value) -> Result<Option<Vec<String>>, Problem> {
     let malformed = || {
-        let message = "eventTypes must be null (all events) or an array of 1 to 100 names, each of 1 to 64 visible \
-                       ASCII characters";
+        let message = format!(
+            "eventTypes must be null (all events) or an array of 1 to {MAX_EVENT_TYPES} names, each of 1 to 64 visible \
+             ASCII characters, of which at most {MAX_STARS} may be * (any run of characters)"
+        );
         Problem::new(INVALID_EVENT_TYPES, message)
     };
     match value {
@@ -109,7 +111,7 @@ fn event_types_of(value: Value) -> Result<Option<Vec<String>>, Problem> {
         Value::Array(names) if (1..=MAX_EVENT_TYPES).contains(&names.len()) => names
             .into_iter()
             .map(|name| match name {
-                Value::String(name) if is_event_type(name.as_bytes()) => Ok(name),
+                Value::String(name) if is_pattern(name.as_bytes()) => Ok(name),
                 _ => Err(malformed()),
             })
             .collect::<Result<_, _>>()
@@ -148,6 +150,8 @@ mod tests {
             (r#"{"webhookUrl":"https://a.b/","eventTypes":[""]}"#, "invalid_event_types"),
             (r#"{"webhookUrl":"https://a.b/","eventTypes":["a b"]}"#, "invalid_event_types"),
             (r#"{"webhookUrl":"https://a.b/","eventTypes":["a",1]}"#, "invalid_event_types"),
+            (r#"{"webhookUrl":"https://a.b/","eventTypes":["message.*","*.created","********"]}"#, "ok"),
+            (r#"{"webhookUrl":"https://a.b/","eventTypes":["*********"]}"#, "invalid_event_types"),
         ] {
             assert_eq!(code(registration(body.as_bytes())), expected, "{body}");
         }
