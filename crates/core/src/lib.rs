@@ -6,6 +6,7 @@
 //! | [`ids`], [`time`], [`chance`] | identities, moments, dice |
 //! | [`event`], [`pattern`] | what is checked of an event's bytes, and which names a pattern stands for |
 //! | [`webhook`], [`delivery`], [`attempt`] | the nouns |
+//! | [`shape`], [`headers`] | how a webhook wants its deliveries |
 //! | [`sign`], [`address`], [`classify`], [`retry`], [`retry_after`] | the contract's rules |
 //! | [`lane`] | the deliveries of one webhook, in order: a state machine without IO |
 //! | [`partition`] | the events of a partition's projects: numbered, fanned out into lanes, settled |
@@ -17,6 +18,7 @@ pub mod chance;
 pub mod classify;
 pub mod delivery;
 pub mod event;
+pub mod headers;
 pub mod ids;
 pub mod lane;
 pub mod partition;
@@ -24,6 +26,7 @@ pub mod pattern;
 pub mod ports;
 pub mod retry;
 pub mod retry_after;
+pub mod shape;
 pub mod sign;
 pub mod time;
 pub mod webhook;

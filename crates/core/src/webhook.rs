@@ -8,6 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::ids::{ProjectId, RegistryVersion, WebhookId};
 use crate::pattern;
+use crate::shape::Shape;
 use crate::time::Millis;
 
 /// A signing secret: 64 lowercase hex characters, used as the key just as they stand. It prints nothing.
@@ -103,7 +104,7 @@ impl DisabledReason {
     }
 }
 
-/// A webhook as its project sees it, without its secrets.
+/// A webhook as its project sees it, without its signing secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Webhook {
     /// Its id.
@@ -116,6 +117,8 @@ pub struct Webhook {
     pub disabled: Option<(Millis, DisabledReason)>,
     /// [Patterns](pattern) of the events that it takes; `None` is all.
     pub event_types: Option<Vec<String>>,
+    /// How it wants its deliveries.
+    pub shape: Shape,
     /// The registry version that added it: events accepted under an older one are not for it.
     pub added: RegistryVersion,
     /// When it was registered.

@@ -12,6 +12,7 @@ use crate::delivery::{DeliveryKey, Message, Purpose};
 use crate::ids::{Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane::{self, Attempted};
 use crate::ports::{Change, Lease, RestingLane, Tag, Takeover};
+use crate::shape::Shape;
 use crate::time::{Millis, Mono, Now};
 use crate::webhook::{DisabledReason, Webhook};
 
@@ -33,6 +34,7 @@ fn webhook(number: u128, added: i64) -> Webhook {
         url: format!("https://receiver.example/{number}"),
         disabled: None,
         event_types: None,
+        shape: Shape::default(),
         added: RegistryVersion(added),
         created_at: Millis(0),
         updated_at: Millis(0),

@@ -74,6 +74,7 @@ pub(crate) fn patch(body: &[u8]) -> Result<WebhookPatch, Problem> {
         url: webhook_url.map(url_of).transpose()?,
         enabled,
         event_types: event_types.map(event_types_of).transpose()?,
+        ..WebhookPatch::default()
     })
 }
 

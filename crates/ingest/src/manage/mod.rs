@@ -21,6 +21,7 @@ use rand::TryRng as _;
 use serde::Serialize;
 use spectrum_webhook_core::ids::WebhookId;
 use spectrum_webhook_core::ports::{NewWebhook, PortError, WebhookPatch};
+use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningSecret;
 
@@ -89,6 +90,7 @@ pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: He
         url: wish.url,
         secret: secret.clone(),
         event_types: wish.event_types,
+        shape: Shape::default(),
     };
     let (webhook, _) = shared
         .change(project, move |directory| async move { directory.register(webhook, now).await })
