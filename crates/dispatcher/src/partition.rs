@@ -3,6 +3,7 @@
 
 mod io;
 mod outbox;
+mod pace;
 mod targets;
 
 use std::sync::Arc;
