@@ -29,6 +29,8 @@ pub struct Settings {
     pub batch_timeout: Duration,
     /// How long a deletion waits for the owner of the partition: longer than the lease of a dead one.
     pub change_patience: Duration,
+    /// The longest time that the deployment gives an attempt: a webhook can ask for less.
+    pub attempt_timeout: Duration,
     /// The most events between the end of their reading and their answer.
     pub max_in_flight: usize,
     /// The most bytes of bodies in memory, those still being read included.
@@ -50,6 +52,7 @@ impl Default for Settings {
             read_timeout: Duration::from_secs(30),
             batch_timeout: Duration::from_secs(300),
             change_patience: Duration::from_secs(20),
+            attempt_timeout: Duration::from_secs(30),
             max_in_flight: 1_024,
             max_buffered: 256 * MIB,
             credentials_ttl: Duration::from_secs(5),

@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | `fields` | what is read from a body |
 //! | `url` | which URLs can be registered |
+//! | `shape` | what a webhook may ask for of its deliveries |
 //! | `change` | a change and its announcement |
 //! | `answer` | what is shown |
 
 mod answer;
 mod change;
 mod fields;
+mod shape;
 mod url;
 
 use axum::body::Body;
@@ -21,7 +23,6 @@ use rand::TryRng as _;
 use serde::Serialize;
 use spectrum_webhook_core::ids::WebhookId;
 use spectrum_webhook_core::ports::{NewWebhook, PortError, WebhookPatch};
-use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningSecret;
 
@@ -81,7 +82,8 @@ pub(crate) async fn list(State(ingest): State<Ingest>, ids: Ids, headers: Header
 pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
-    let wish = fields::registration(&read(shared, &headers, body).await?)?;
+    let body = read(shared, &headers, body).await?;
+    let wish = fields::registration(&body, shared.settings.attempt_timeout)?;
     let secret = new_secret()?;
     let now = shared.now();
     let webhook = NewWebhook {
@@ -90,7 +92,7 @@ pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: He
         url: wish.url,
         secret: secret.clone(),
         event_types: wish.event_types,
-        shape: Shape::default(),
+        shape: wish.shape,
     };
     let (webhook, _) = shared
         .change(project, move |directory| async move { directory.register(webhook, now).await })
@@ -105,7 +107,8 @@ pub(crate) async fn change(State(ingest): State<Ingest>, ids: Ids, headers: Head
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
     let id = ids.webhook.ok_or_else(Problem::no_webhook)?;
-    let patch: WebhookPatch = fields::patch(&read(shared, &headers, body).await?)?;
+    let body = read(shared, &headers, body).await?;
+    let patch: WebhookPatch = fields::patch(&body, shared.settings.attempt_timeout)?;
     let ends_the_old = patch.url.is_some() || patch.enabled == Some(false);
     let now = shared.now();
     let (webhook, version) = shared

@@ -221,6 +221,7 @@ fn ingest(
         partitions: settings.partitions,
         operator_token: token,
         max_buffered: memory,
+        attempt_timeout: settings.attempt_timeout,
         ..ingest::Settings::default()
     };
     let problems = of_ingest.problems();

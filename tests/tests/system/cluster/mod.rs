@@ -4,4 +4,4 @@
 mod refusals;
 mod services;
 mod sharing;
-mod stage;
+pub(crate) mod stage;
