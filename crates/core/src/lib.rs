@@ -4,9 +4,10 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | [`ids`], [`time`], [`chance`] | identities, moments, dice |
-//! | [`event`] | what is checked of an event's bytes |
+//! | [`event`], [`pattern`] | what is checked of an event's bytes, and which names a pattern stands for |
 //! | [`webhook`], [`delivery`], [`attempt`] | the nouns |
 //! | [`check`] | what a check of a webhook tells |
+//! | [`shape`], [`headers`] | how a webhook wants its deliveries |
 //! | [`sign`], [`address`], [`classify`], [`retry`], [`retry_after`] | the contract's rules |
 //! | [`lane`] | the deliveries of one webhook, in order: a state machine without IO |
 //! | [`partition`] | the events of a partition's projects: numbered, fanned out into lanes, settled |
@@ -21,12 +22,15 @@ pub mod classify;
 pub mod delivery;
 pub mod event;
 pub mod explain;
+pub mod headers;
 pub mod ids;
 pub mod lane;
 pub mod partition;
+pub mod pattern;
 pub mod ports;
 pub mod retry;
 pub mod retry_after;
+pub mod shape;
 pub mod sign;
 pub mod time;
 pub mod webhook;

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::ids::{ProjectId, RegistryVersion, WebhookId};
+use crate::pattern;
+use crate::shape::Shape;
 use crate::time::Millis;
 
 /// A signing secret: 64 lowercase hex characters, used as the key just as they stand. It prints nothing.
@@ -102,7 +104,7 @@ impl DisabledReason {
     }
 }
 
-/// A webhook as its project sees it, without its secrets.
+/// A webhook as its project sees it, without its signing secrets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Webhook {
     /// Its id.
@@ -113,8 +115,10 @@ pub struct Webhook {
     pub url: String,
     /// Since when and why it is disabled; `None` is enabled.
     pub disabled: Option<(Millis, DisabledReason)>,
-    /// The events that it takes; `None` is all.
+    /// [Patterns](pattern) of the events that it takes; `None` is all.
     pub event_types: Option<Vec<String>>,
+    /// How it wants its deliveries.
+    pub shape: Shape,
     /// The registry version that added it: events accepted under an older one are not for it.
     pub added: RegistryVersion,
     /// When it was registered.
@@ -127,7 +131,10 @@ impl Webhook {
     /// Whether an event of this type, accepted under this registry version, is delivered to this webhook.
     pub fn takes(&self, event_type: &str, version: RegistryVersion) -> bool {
         self.added <= version
-            && self.event_types.as_ref().is_none_or(|types| types.iter().any(|taken| taken == event_type))
+            && self
+                .event_types
+                .as_ref()
+                .is_none_or(|types| types.iter().any(|taken| pattern::matches(taken, event_type)))
     }
 }
 

@@ -4,6 +4,7 @@
 mod check;
 mod io;
 mod outbox;
+mod pace;
 mod targets;
 
 use std::sync::Arc;

@@ -26,6 +26,7 @@ use reqwest::Response;
 use spectrum_webhook_core::attempt::{Ended, Failure};
 use spectrum_webhook_core::ids::{EventId, Sequence};
 use spectrum_webhook_core::retry_after;
+use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningKeys;
 use tokio::time::{Instant, timeout_at};
@@ -98,6 +99,9 @@ pub struct AttemptRequest<'a> {
     pub number: u32,
     /// The webhook's keys.
     pub keys: &'a SigningKeys,
+    /// What the webhook asks for: headers beside ours, and a time of the attempt, which counts if it is shorter than
+    /// the poster's.
+    pub shape: &'a Shape,
     /// The bytes that were posted to ingest.
     pub body: Bytes,
 }
@@ -142,8 +146,8 @@ impl Poster {
         })
     }
 
-    /// One attempt, signed `now`. It ends within the attempt's time-out; dropping the future ends it at once, and its
-    /// connection with it.
+    /// One attempt, signed `now`. It ends within the shorter of the webhook's and the poster's time-out; dropping the
+    /// future ends it at once, and its connection with it.
     pub async fn attempt(&self, request: AttemptRequest<'_>, now: Millis) -> Posted {
         let start = Instant::now();
         let mut posted = Posted {
@@ -168,7 +172,8 @@ impl Poster {
         start: Instant,
         posted: &mut Posted,
     ) -> Result<(), Failure> {
-        let deadline = start + self.attempt_timeout;
+        let own = request.shape.attempt_timeout.unwrap_or(self.attempt_timeout);
+        let deadline = start + own.min(self.attempt_timeout);
         let webhook = request.endpoint.webhook();
         let url = request.endpoint.url().ok_or(Failure::UrlRefused)?;
         let judged = timeout_at(deadline, self.guard.judge(url)).await.unwrap_or(Err(Failure::DnsNoVerdict))?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use spectrum_webhook_core::attempt::{Ended, Failure};
+use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_dispatcher::post::Posted;
 use spectrum_webhook_dispatcher::resolve::ResolveError;
 use support::*;
@@ -118,6 +119,23 @@ async fn a_handshake_that_fails_is_a_tls_failure() {
     .await;
     let url = format!("https://hooks.test:{}/", closing.address.port());
     assert_failed(&once(&trusting, &url).await, Failure::Tls);
+}
+
+/// The other of the two would end the test, not the attempt.
+#[tokio::test]
+async fn the_shorter_of_the_webhooks_and_the_deployments_time_counts() {
+    for (own, deployments) in [(200, 600_000), (600_000, 200)] {
+        let silent = after_request(|stream| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        })
+        .await;
+        let shape = Shape { attempt_timeout: Some(Duration::from_millis(own)), ..Shape::default() };
+        let poster = Setup::default().attempt_timeout(deployments).poster();
+        let endpoint = endpoint(&silent.url());
+        let posted = attempt_shaped(&poster, &endpoint, &keys(), &shape, Bytes::from_static(BODY)).await;
+        assert_failed(&posted, Failure::Timeout);
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Version;
 use spectrum_webhook_core::attempt::Ended;
+use spectrum_webhook_core::headers::CustomHeaders;
 use spectrum_webhook_core::ids::WebhookId;
+use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::sign;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningKeys;
@@ -24,6 +26,16 @@ fn answered(status: u16) -> Ended {
 
 /// The headers, sorted, and the body of one attempt over plain HTTP/1.1.
 async fn captured(path: &str, keys: &SigningKeys) -> (String, Vec<String>, Vec<u8>) {
+    captured_shaped("", path, keys, &Shape::default()).await
+}
+
+/// The same with credentials in the URL, and of a webhook that asks for something.
+async fn captured_shaped(
+    credentials: &str,
+    path: &str,
+    keys: &SigningKeys,
+    shape: &Shape,
+) -> (String, Vec<String>, Vec<u8>) {
     let (sender, mut received) = mpsc::unbounded_channel();
     let server = Raw::start(move |mut stream, _| {
         let sender = sender.clone();
@@ -35,8 +47,9 @@ async fn captured(path: &str, keys: &SigningKeys) -> (String, Vec<String>, Vec<u
         }
     })
     .await;
-    let url = format!("http://hooks.test:{}{path}", server.address.port());
-    let posted = attempt_with(&Setup::default().poster(), &endpoint(&url), keys, Bytes::from_static(BODY)).await;
+    let url = format!("http://{credentials}hooks.test:{}{path}", server.address.port());
+    let (poster, body) = (Setup::default().poster(), Bytes::from_static(BODY));
+    let posted = attempt_shaped(&poster, &endpoint(&url), keys, shape, body).await;
     assert_eq!(posted.ended, answered(204));
     let (head, body) = received.recv().await.expect("a request");
     let mut lines = head.trim_end().lines().map(|line| line.replace(&server.address.port().to_string(), "PORT"));
@@ -77,6 +90,30 @@ async fn the_request_has_the_contracts_headers_and_the_body_to_the_byte() {
     expected.sort();
     assert_eq!(headers, expected);
     assert_eq!(body, BODY);
+}
+
+#[tokio::test]
+async fn a_webhooks_own_headers_go_beside_the_contracts() {
+    let custom = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Shape { headers: CustomHeaders::new(pairs).expect("headers"), ..Shape::default() }
+    };
+    let (_, plain, _) = captured("/", &keys()).await;
+    let shape = custom(&[("X-Tenant", "a \"b\"\tc"), ("!odd.name", "1"), ("accept", "text/plain")]);
+    let (_, headers, body) = captured_shaped("", "/", &keys(), &shape).await;
+    let mut expected = plain;
+    expected.retain(|line| line != "accept: */*");
+    expected.extend(["x-tenant: a \"b\"\tc", "!odd.name: 1", "accept: text/plain"].map(str::to_owned));
+    expected.sort();
+    assert_eq!(headers, expected);
+    assert_eq!(body, BODY);
+
+    let authorizations = |lines: Vec<String>| lines.into_iter().filter(|line| line.starts_with("authorization"));
+    let (_, of_the_url, _) = captured_shaped("user:pass@", "/", &keys(), &shape).await;
+    assert!(authorizations(of_the_url).eq(["authorization: Basic dXNlcjpwYXNz"]));
+    let shape = custom(&[("Authorization", "Bearer token")]);
+    let (_, own, _) = captured_shaped("user:pass@", "/", &keys(), &shape).await;
+    assert!(authorizations(own).eq(["authorization: Bearer token"]), "the webhook's own header wins");
 }
 
 #[tokio::test]

@@ -31,6 +31,8 @@ pub struct Settings {
     pub change_patience: Duration,
     /// How long a caller who steers a webhook waits until it is done.
     pub steer_patience: Duration,
+    /// The longest time that the deployment gives an attempt: a webhook can ask for less.
+    pub attempt_timeout: Duration,
     /// The most events between the end of their reading and their answer.
     pub max_in_flight: usize,
     /// The most bytes of bodies in memory, those still being read included.
@@ -53,6 +55,7 @@ impl Default for Settings {
             batch_timeout: Duration::from_secs(300),
             change_patience: Duration::from_secs(20),
             steer_patience: Duration::from_secs(5),
+            attempt_timeout: Duration::from_secs(30),
             max_in_flight: 1_024,
             max_buffered: 256 * MIB,
             credentials_ttl: Duration::from_secs(5),

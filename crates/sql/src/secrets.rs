@@ -1,4 +1,4 @@
-//! The master key, and the cipher under which signing secrets rest.
+//! The master key, and the cipher under which signing secrets and the headers of webhooks rest.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -13,6 +13,7 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
+use spectrum_webhook_core::headers::CustomHeaders;
 use spectrum_webhook_core::ids::WebhookId;
 use spectrum_webhook_core::webhook::SigningSecret;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
@@ -20,7 +21,7 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 use crate::error::{Fault, OpenError};
 use crate::folder_lock::create_folder;
 
-/// The 256-bit key that signing secrets are encrypted with. It prints nothing.
+/// The 256-bit key that signing secrets and headers are encrypted with. It prints nothing.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct MasterKey([u8; 32]);
 
@@ -144,6 +145,27 @@ impl Cipher {
             })
             .ok_or_else(|| Fault::Corrupt(format!("the signing secret of webhook {webhook} cannot be decrypted")))
     }
+
+    /// A webhook's headers, as they are stored; `None` when there are none.
+    pub(crate) fn seal_headers(&self, webhook: WebhookId, headers: &CustomHeaders) -> Result<Option<Vec<u8>>, Fault> {
+        if headers.is_empty() {
+            return Ok(None);
+        }
+        self.seal(&headers_of(webhook), &headers.expose_json()).map(Some)
+    }
+
+    /// A webhook's headers, back from the store.
+    pub(crate) fn open_headers(&self, webhook: WebhookId, sealed: Option<&[u8]>) -> Result<CustomHeaders, Fault> {
+        let Some(sealed) = sealed else { return Ok(CustomHeaders::default()) };
+        self.open(&headers_of(webhook), sealed)
+            .and_then(|plain| CustomHeaders::from_json(&plain))
+            .ok_or_else(|| Fault::Corrupt(format!("the headers of webhook {webhook} cannot be decrypted")))
+    }
+}
+
+/// What a webhook's headers are encrypted for: it tells them from its secrets.
+fn headers_of(webhook: WebhookId) -> Vec<u8> {
+    [b"headers", webhook.0.as_bytes().as_slice()].concat()
 }
 
 #[cfg(test)]
@@ -176,6 +198,22 @@ mod tests {
         *damaged.last_mut().expect("bytes") ^= 1;
         assert!(cipher.open(b"one", &damaged).is_none());
         assert!(cipher.open(b"one", &[]).is_none());
+    }
+
+    #[test]
+    fn headers_open_only_as_the_headers_of_their_webhook() {
+        let cipher = Cipher::new(&key());
+        let [one, other] = [1, 2].map(|id| WebhookId(uuid::Uuid::from_u128(id)));
+        let headers = CustomHeaders::new([("X-Key".to_owned(), "k".repeat(64))]).expect("headers");
+        let sealed = cipher.seal_headers(one, &headers).expect("seal").expect("some");
+        assert_eq!(cipher.open_headers(one, Some(&sealed)).expect("open"), headers);
+        assert!(cipher.open_headers(other, Some(&sealed)).is_err());
+        assert!(cipher.open_secret(one, &sealed).is_err());
+        let secret = cipher.seal_secret(one, &SigningSecret::from_random([1; 32])).expect("seal");
+        assert!(cipher.open_headers(one, Some(&secret)).is_err());
+        let none = CustomHeaders::default();
+        assert_eq!(cipher.seal_headers(one, &none).expect("none"), None);
+        assert_eq!(cipher.open_headers(one, None).expect("none"), none);
     }
 
     #[test]

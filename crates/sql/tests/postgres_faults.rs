@@ -12,6 +12,7 @@ use spectrum_webhook_core::ids::{
 use spectrum_webhook_core::ports::{
     Change, Directory as _, DirectoryError, Lease, NewWebhook, PortError, Project, Store as _, WebhookPatch,
 };
+use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{DisabledReason, SigningSecret};
 use spectrum_webhook_sql::{ConnectError, Database, MasterKey, PostgresOptions, SqlStore};
@@ -46,7 +47,7 @@ async fn project(store: &SqlStore) -> ProjectId {
 async fn register(store: &SqlStore, project: ProjectId, url: &str) -> Result<WebhookId, DirectoryError> {
     let id = WebhookId(Uuid::now_v7());
     let secret = "ab".repeat(32).parse::<SigningSecret>().expect("a secret");
-    let new = NewWebhook { id, project, url: url.to_owned(), secret, event_types: None };
+    let new = NewWebhook { id, project, url: url.to_owned(), secret, event_types: None, shape: Shape::default() };
     store.register(new, NOW).await.map(|_| id)
 }
 

@@ -17,6 +17,7 @@ use spectrum_webhook_core::ports::{
     Admission as _, Announcements as _, Change, Directory as _, IdempotencyKey, Lease, Mark, NewWebhook, PortError,
     Project, Publication, Queue as _, SequenceLock as _, Store as _, Subscription, Tag, Taken, Verdict,
 };
+use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningSecret;
 use spectrum_webhook_sql::{Database, Embedded, FILE_NAME, FolderLock, MasterKey, OpenError, SqlStore};
@@ -70,7 +71,14 @@ async fn create_project(store: &SqlStore) -> ProjectId {
 
 fn webhook(project: ProjectId, secret: &SigningSecret) -> NewWebhook {
     let url = "https://example.com/".to_owned();
-    NewWebhook { id: WebhookId(Uuid::now_v7()), project, url, secret: secret.clone(), event_types: None }
+    NewWebhook {
+        id: WebhookId(Uuid::now_v7()),
+        project,
+        url,
+        secret: secret.clone(),
+        event_types: None,
+        shape: Shape::default(),
+    }
 }
 
 /// A connection of its own, as another process has one.

@@ -7,6 +7,7 @@ use crate::attempt::{AttemptRecord, Ended, Failure, Next};
 use crate::delivery::{Closing, DeadReason, DeliveryKey, Fault, LastAttempt};
 use crate::ids::{ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::ports::{Dead, EventFacts, First, LaneMode, LaneRecord, Line, Place, Recipient, Track, Tried, WebhookFacts};
+use crate::shape::Shape;
 use crate::webhook::{DisabledReason, Webhook};
 
 const PROJECT: ProjectId = ProjectId(Uuid::from_u128(1));
@@ -31,6 +32,7 @@ fn hook() -> Webhook {
         url: "https://receiver.example/".to_owned(),
         disabled: None,
         event_types: None,
+        shape: Shape::default(),
         added: RegistryVersion(1),
         created_at: ago(100_000),
         updated_at: ago(100_000),

@@ -12,6 +12,7 @@ use crate::delivery::{DeliveryKey, Directed, Message, Purpose};
 use crate::ids::{Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane::{self, Attempted};
 use crate::ports::{Change, Lease, RestingLane, Tag, Takeover};
+use crate::shape::Shape;
 use crate::time::{Millis, Mono, Now};
 use crate::webhook::{DisabledReason, Webhook};
 
@@ -33,6 +34,7 @@ fn webhook(number: u128, added: i64) -> Webhook {
         url: format!("https://receiver.example/{number}"),
         disabled: None,
         event_types: None,
+        shape: Shape::default(),
         added: RegistryVersion(added),
         created_at: Millis(0),
         updated_at: Millis(0),
@@ -268,7 +270,7 @@ fn a_webhook_registered_after_an_event_was_accepted_does_not_get_it() {
 fn a_webhook_gets_only_the_events_that_it_takes() {
     let mut bench = Bench::new();
     bench.take(1);
-    let picky = Webhook { event_types: Some(vec!["other".to_owned()]), ..webhook(1, 1) };
+    let picky = Webhook { event_types: Some(vec!["other".to_owned(), "*.v2".to_owned()]), ..webhook(1, 1) };
     bench.load(1, vec![picky, webhook(2, 1)]);
     assert_eq!(bench.attempts(), [(webhook_id(2), event(1))]);
 }

@@ -1,9 +1,13 @@
 //! The directory: projects and their webhooks, as the management API and the command line see and change them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::PortError;
+use crate::headers::CustomHeaders;
 use crate::ids::{ProjectId, RegistryVersion, WebhookId};
+use crate::shape::{RateLimit, Shape};
 use crate::time::Millis;
 use crate::webhook::{SigningSecret, Webhook};
 
@@ -33,8 +37,10 @@ pub struct NewWebhook {
     pub url: String,
     /// Its key.
     pub secret: SigningSecret,
-    /// The events that it takes; `None` is all.
+    /// [Patterns](crate::pattern) of the events that it takes; `None` is all.
     pub event_types: Option<Vec<String>>,
+    /// How it wants its deliveries.
+    pub shape: Shape,
 }
 
 /// What is to change of a webhook; `None` stays.
@@ -44,8 +50,14 @@ pub struct WebhookPatch {
     pub url: Option<String>,
     /// On or off. Off is by hand: [`crate::webhook::DisabledReason::Manual`].
     pub enabled: Option<bool>,
-    /// Other events; `Some(None)` is all.
+    /// Patterns of other events; `Some(None)` is all.
     pub event_types: Option<Option<Vec<String>>>,
+    /// Other headers, all of them.
+    pub headers: Option<CustomHeaders>,
+    /// Another rate limit; `Some(None)` is none.
+    pub rate_limit: Option<Option<RateLimit>>,
+    /// Another time of an attempt; `Some(None)` is the deployment's.
+    pub attempt_timeout: Option<Option<Duration>>,
 }
 
 /// Why the directory refused.

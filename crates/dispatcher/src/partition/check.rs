@@ -19,7 +19,7 @@ impl Io {
         lane: LaneId,
         sequence: Sequence,
         message: Arc<Message>,
-        cell: Option<Cell>,
+        cell: Option<Arc<Cell>>,
     ) -> Done {
         let report = match self.probe(sequence, &message, cell).await {
             Probing::Made(report) => Some(report),
@@ -38,14 +38,18 @@ impl Io {
         }
     }
 
-    async fn probe(&self, sequence: Sequence, message: &Message, cell: Option<Cell>) -> Probing {
+    async fn probe(&self, sequence: Sequence, message: &Message, cell: Option<Arc<Cell>>) -> Probing {
         let shared = &self.shared;
+        let Some(cell) = cell else { return Probing::NotWanted };
+        let limit = cell.target().and_then(|target| target.shape.rate_limit);
+        cell.pace.wait(limit).await;
         let _slot = shared.checks.acquire().await;
         // Last, with nothing awaited in between, as before every attempt.
         if !self.holding.is_good() {
             return Probing::LeaseOver;
         }
-        let Some(target) = cell.and_then(|cell| cell.read().clone()) else { return Probing::NotWanted };
+        let Some(target) = cell.target() else { return Probing::NotWanted };
+        cell.pace.started();
         let request = AttemptRequest {
             endpoint: &target.endpoint,
             event: message.id,
@@ -54,6 +58,7 @@ impl Io {
             sequence,
             number: 1,
             keys: &target.keys,
+            shape: &target.shape,
             body: message.body.clone(),
         };
         let posted = shared.poster.attempt(request, shared.clock.now().wall).await;

@@ -228,7 +228,7 @@ pub(crate) struct Attempt {
     pub(crate) sequence: Sequence,
     pub(crate) class: Class,
     pub(crate) message: Option<Arc<Message>>,
-    pub(crate) cell: Option<Cell>,
+    pub(crate) cell: Option<Arc<Cell>>,
 }
 
 impl Io {
@@ -242,6 +242,10 @@ impl Io {
     async fn try_attempt(&self, wanted: Attempt) -> Option<Box<AttemptRecord>> {
         let shared = &self.shared;
         let webhook = wanted.lane.webhook;
+        let cell = wanted.cell?;
+        // Before the slot, so that none is held meanwhile.
+        let limit = cell.target().and_then(|target| target.shape.rate_limit);
+        cell.pace.wait(limit).await;
         let permit = shared.gate.enter(webhook, wanted.class).await;
         let message = match wanted.message {
             Some(message) => message,
@@ -256,7 +260,8 @@ impl Io {
         if !self.holding.is_good() {
             return None;
         }
-        let target = wanted.cell?.read().clone()?;
+        let target = cell.target()?;
+        cell.pace.started();
         let now = shared.clock.now().wall;
         let request = AttemptRequest {
             endpoint: &target.endpoint,
@@ -266,6 +271,7 @@ impl Io {
             sequence: wanted.sequence,
             number: wanted.number,
             keys: &target.keys,
+            shape: &target.shape,
             body: message.body.clone(),
         };
         let posted = permit.run(shared.poster.attempt(request, now)).await;

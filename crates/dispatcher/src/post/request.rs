@@ -34,7 +34,7 @@ pub(super) fn build(
 }
 
 fn headers(user_agent: &HeaderValue, request: &AttemptRequest<'_>, now: Millis) -> HeaderMap {
-    let AttemptRequest { endpoint, event, resend, event_type, sequence, number, keys, body } = request;
+    let AttemptRequest { endpoint, event, resend, event_type, sequence, number, keys, shape, body } = request;
     let timestamp = now.0.div_euclid(1_000);
     let event = event.to_string();
 
@@ -46,14 +46,24 @@ fn headers(user_agent: &HeaderValue, request: &AttemptRequest<'_>, now: Millis) 
         standard.push_str(&sign::standard(previous, &event, timestamp, body));
     }
 
-    let mut headers = HeaderMap::with_capacity(16);
+    // The webhook's first, so that none of ours can be another's.
+    let mut headers = HeaderMap::with_capacity(32);
+    for (name, text) in shape.headers.expose() {
+        let mut value = value(text);
+        // It may be a credential: nothing prints it, and no compression remembers it.
+        value.set_sensitive(true);
+        // Only names that were checked come here.
+        if let Ok(name) = HeaderName::try_from(name) {
+            headers.insert(name, value);
+        }
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, user_agent.clone());
     headers.insert(EVENT, value(event_type));
     if let Some(target) = endpoint.target() {
         headers.insert(WEBHOOK, target.webhook.clone());
         if let Some(authorization) = &target.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
+            headers.entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
     }
     headers.insert(TIMESTAMP, timestamp.into());

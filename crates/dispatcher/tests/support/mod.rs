@@ -29,6 +29,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use spectrum_webhook_core::ids::{EventId, Sequence, WebhookId};
+use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{SigningKeys, SigningSecret};
 use spectrum_webhook_dispatcher::guard::{Guard, GuardSettings};
@@ -147,6 +148,17 @@ pub async fn attempt(poster: &Poster, endpoint: &Endpoint) -> Posted {
 }
 
 pub async fn attempt_with(poster: &Poster, endpoint: &Endpoint, keys: &SigningKeys, body: Bytes) -> Posted {
+    attempt_shaped(poster, endpoint, keys, &Shape::default(), body).await
+}
+
+/// One attempt to a webhook that asks for something.
+pub async fn attempt_shaped(
+    poster: &Poster,
+    endpoint: &Endpoint,
+    keys: &SigningKeys,
+    shape: &Shape,
+    body: Bytes,
+) -> Posted {
     let request = AttemptRequest {
         endpoint,
         event: EVENT,
@@ -155,6 +167,7 @@ pub async fn attempt_with(poster: &Poster, endpoint: &Endpoint, keys: &SigningKe
         sequence: Sequence(9_007_199_254_740_991),
         number: 3,
         keys,
+        shape,
         body,
     };
     // A bug must fail the test instead of hanging it.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use spectrum_webhook_core::ids::{ProjectId, WebhookId};
 use spectrum_webhook_core::ports::Project;
+use spectrum_webhook_core::shape::RateLimit;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{SigningSecret, Webhook};
 
@@ -57,6 +58,10 @@ pub(crate) struct WebhookView<'a> {
     event_types: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     standard_signing_secret: Option<String>,
+    /// The values may be credentials: they are never shown.
+    header_names: Vec<&'a str>,
+    rate_limit: Option<u16>,
+    attempt_timeout_seconds: Option<u64>,
 }
 
 impl<'a> WebhookView<'a> {
@@ -75,6 +80,9 @@ impl<'a> WebhookView<'a> {
             disabled_reason: disabled_reason.map(|reason| reason.code()),
             event_types: webhook.event_types.as_deref(),
             standard_signing_secret: None,
+            header_names: webhook.shape.headers.names().collect(),
+            rate_limit: webhook.shape.rate_limit.map(RateLimit::per_second),
+            attempt_timeout_seconds: webhook.shape.attempt_timeout.map(|timeout| timeout.as_secs()),
         }
     }
 

@@ -1,12 +1,15 @@
 //! What is read from the bodies of the management API. Unknown fields are ignored.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use spectrum_webhook_core::event::is_event_type;
+use spectrum_webhook_core::pattern::{MAX_STARS, is_pattern};
 use spectrum_webhook_core::ports::WebhookPatch;
+use spectrum_webhook_core::shape::Shape;
 
-use super::url;
+use super::{shape, url};
 use crate::problem::{INVALID_BODY, INVALID_EVENT_TYPES, INVALID_OVERLAP, INVALID_URL, Problem};
 
 /// The most events that a webhook can name.
@@ -30,6 +33,12 @@ struct Fields {
     event_types: Option<Value>,
     #[serde(default, deserialize_with = "sent")]
     check: Option<Value>,
+    #[serde(default, deserialize_with = "sent")]
+    headers: Option<Value>,
+    #[serde(default, deserialize_with = "sent")]
+    rate_limit: Option<Value>,
+    #[serde(default, deserialize_with = "sent")]
+    attempt_timeout_seconds: Option<Value>,
     #[serde(default, deserialize_with = "sent")]
     overlap_seconds: Option<Value>,
 }
@@ -57,34 +66,58 @@ pub(crate) fn json_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem
 pub(crate) struct Registration {
     pub(crate) url: String,
     pub(crate) event_types: Option<Vec<String>>,
+    pub(crate) shape: Shape,
     /// Whether one request is to be made to it at once.
     pub(crate) check: bool,
 }
 
-pub(crate) fn registration(body: &[u8]) -> Result<Registration, Problem> {
-    let Fields { webhook_url, event_types, check, .. } = json_object(body)?;
-    let url = webhook_url.ok_or_else(|| {
+/// A registration in a deployment whose attempts take `longest` at most.
+pub(crate) fn registration(body: &[u8], longest: Duration) -> Result<Registration, Problem> {
+    let mut fields = json_object::<Fields>(body)?;
+    let url = fields.webhook_url.take().ok_or_else(|| {
         Problem::new(INVALID_URL, "webhookUrl is missing: send {\"webhookUrl\":\"https://example.com/hook\"}")
     })?;
-    let check = match check {
+    let url = url_of(url)?;
+    let check = match fields.check.take() {
         None => false,
         Some(Value::Bool(check)) => check,
         Some(_) => return Err(Problem::new(INVALID_BODY, "check must be true or false")),
     };
-    Ok(Registration { url: url_of(url)?, event_types: event_types.map(event_types_of).transpose()?.flatten(), check })
+    let wish = changes(fields, longest)?;
+    Ok(Registration {
+        url,
+        event_types: wish.event_types.flatten(),
+        shape: Shape {
+            headers: wish.headers.unwrap_or_default(),
+            rate_limit: wish.rate_limit.flatten(),
+            attempt_timeout: wish.attempt_timeout.flatten(),
+        },
+        check,
+    })
 }
 
-pub(crate) fn patch(body: &[u8]) -> Result<WebhookPatch, Problem> {
-    let Fields { webhook_url, enabled, event_types, .. } = json_object(body)?;
-    let enabled = match enabled {
+/// A change in a deployment whose attempts take `longest` at most.
+pub(crate) fn patch(body: &[u8], longest: Duration) -> Result<WebhookPatch, Problem> {
+    let mut fields = json_object::<Fields>(body)?;
+    let url = fields.webhook_url.take();
+    let enabled = match fields.enabled.take() {
         None => None,
         Some(Value::Bool(enabled)) => Some(enabled),
         Some(_) => return Err(Problem::new(INVALID_BODY, "enabled must be true or false")),
     };
+    let url = url.map(url_of).transpose()?;
+    Ok(WebhookPatch { url, enabled, ..changes(fields, longest)? })
+}
+
+/// What a registration and a change read alike.
+fn changes(fields: Fields, longest: Duration) -> Result<WebhookPatch, Problem> {
+    let timeout = fields.attempt_timeout_seconds.map(|value| shape::attempt_timeout_of(value, longest));
     Ok(WebhookPatch {
-        url: webhook_url.map(url_of).transpose()?,
-        enabled,
-        event_types: event_types.map(event_types_of).transpose()?,
+        event_types: fields.event_types.map(event_types_of).transpose()?,
+        headers: fields.headers.map(shape::headers_of).transpose()?,
+        rate_limit: fields.rate_limit.map(shape::rate_limit_of).transpose()?,
+        attempt_timeout: timeout.transpose()?,
+        ..WebhookPatch::default()
     })
 }
 
@@ -112,8 +145,10 @@ fn url_of(value: Value) -> Result<String, Problem> {
 
 fn event_types_of(value: Value) -> Result<Option<Vec<String>>, Problem> {
     let malformed = || {
-        let message = "eventTypes must be null (all events) or an array of 1 to 100 names, each of 1 to 64 visible \
-                       ASCII characters";
+        let message = format!(
+            "eventTypes must be null (all events) or an array of 1 to {MAX_EVENT_TYPES} names, each of 1 to 64 visible \
+             ASCII characters, of which at most {MAX_STARS} may be * (any run of characters)"
+        );
         Problem::new(INVALID_EVENT_TYPES, message)
     };
     match value {
@@ -121,7 +156,7 @@ fn event_types_of(value: Value) -> Result<Option<Vec<String>>, Problem> {
         Value::Array(names) if (1..=MAX_EVENT_TYPES).contains(&names.len()) => names
             .into_iter()
             .map(|name| match name {
-                Value::String(name) if is_event_type(name.as_bytes()) => Ok(name),
+                Value::String(name) if is_pattern(name.as_bytes()) => Ok(name),
                 _ => Err(malformed()),
             })
             .collect::<Result<_, _>>()
@@ -138,11 +173,25 @@ mod tests {
         result.map_or_else(|problem| problem.code(), |_| "ok")
     }
 
+    fn registration(body: &[u8]) -> Result<Registration, Problem> {
+        super::registration(body, Duration::from_secs(30))
+    }
+
+    fn patch(body: &[u8]) -> Result<WebhookPatch, Problem> {
+        super::patch(body, Duration::from_secs(30))
+    }
+
     #[test]
     fn a_registration_is_read_and_unknown_fields_are_ignored() {
         let read = registration(br#"{"x":[1E400],"webhookUrl":"https://a.b/\u00fc","eventTypes":["a"],"enabled":3}"#);
         let read = read.expect("a registration");
-        assert_eq!((read.url.as_str(), read.event_types), ("https://a.b/ü", Some(vec!["a".to_owned()])));
+        assert_eq!((read.url.as_str(), &read.event_types), ("https://a.b/ü", &Some(vec!["a".to_owned()])));
+        assert_eq!(read.shape, Shape::default());
+        let body = br#"{"webhookUrl":"https://a.b/","headers":{"x-a":"1"},"rateLimit":5,"attemptTimeoutSeconds":30}"#;
+        let Shape { headers, rate_limit, attempt_timeout } = registration(body).expect("a registration").shape;
+        assert!(headers.expose().eq([("x-a", "1")]));
+        assert_eq!(rate_limit.map(|limit| limit.per_second()), Some(5));
+        assert_eq!(attempt_timeout, Some(Duration::from_secs(30)));
         for (body, expected) in [
             ("", "invalid_body"),
             ("{", "invalid_body"),
@@ -160,6 +209,11 @@ mod tests {
             (r#"{"webhookUrl":"https://a.b/","eventTypes":[""]}"#, "invalid_event_types"),
             (r#"{"webhookUrl":"https://a.b/","eventTypes":["a b"]}"#, "invalid_event_types"),
             (r#"{"webhookUrl":"https://a.b/","eventTypes":["a",1]}"#, "invalid_event_types"),
+            (r#"{"webhookUrl":"https://a.b/","eventTypes":["message.*","*.created","********"]}"#, "ok"),
+            (r#"{"webhookUrl":"https://a.b/","eventTypes":["*********"]}"#, "invalid_event_types"),
+            (r#"{"webhookUrl":"https://a.b/","headers":{"Host":"a"}}"#, "invalid_headers"),
+            (r#"{"webhookUrl":"https://a.b/","rateLimit":0}"#, "invalid_rate_limit"),
+            (r#"{"webhookUrl":"https://a.b/","attemptTimeoutSeconds":31}"#, "invalid_attempt_timeout"),
         ] {
             assert_eq!(code(registration(body.as_bytes())), expected, "{body}");
         }
@@ -174,6 +228,9 @@ mod tests {
         assert_eq!(read("{}"), WebhookPatch::default());
         assert_eq!(read(r#"{"eventTypes":null}"#).event_types, Some(None));
         assert_eq!(read(r#"{"enabled":false}"#).enabled, Some(false));
+        let nulls = read(r#"{"headers":null,"rateLimit":null,"attemptTimeoutSeconds":null}"#);
+        assert_eq!((nulls.rate_limit, nulls.attempt_timeout), (Some(None), Some(None)));
+        assert!(nulls.headers.expect("none is sent").is_empty());
         assert_eq!(code(patch(br#"{"enabled":null}"#)), "invalid_body");
         assert_eq!(code(patch(br#"{"webhookUrl":null}"#)), "invalid_url");
     }

@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | `fields` | what is read from a body |
 //! | `url` | which URLs can be registered |
+//! | `shape` | what a webhook may ask for of its deliveries |
 //! | `change` | a change and its announcement |
 //! | `answer` | what is shown |
 
 mod answer;
 mod change;
 mod fields;
+mod shape;
 mod url;
 
 use axum::body::Body;
@@ -84,7 +86,8 @@ pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: He
     let shared = ingest.shared();
     let known = shared.project(&headers, &ids).await?;
     let project = known.id;
-    let wish = fields::registration(&read(shared, &headers, body).await?)?;
+    let body = read(shared, &headers, body).await?;
+    let wish = fields::registration(&body, shared.settings.attempt_timeout)?;
     let secret = new_secret()?;
     let now = shared.now();
     let webhook = NewWebhook {
@@ -93,6 +96,7 @@ pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: He
         url: wish.url,
         secret: secret.clone(),
         event_types: wish.event_types,
+        shape: wish.shape,
     };
     let (webhook, version) = shared
         .change(project, move |directory| async move { directory.register(webhook, now).await })
@@ -112,7 +116,8 @@ pub(crate) async fn change(State(ingest): State<Ingest>, ids: Ids, headers: Head
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
     let id = ids.webhook.ok_or_else(Problem::no_webhook)?;
-    let patch: WebhookPatch = fields::patch(&read(shared, &headers, body).await?)?;
+    let body = read(shared, &headers, body).await?;
+    let patch: WebhookPatch = fields::patch(&body, shared.settings.attempt_timeout)?;
     let ends_the_old = patch.url.is_some() || patch.enabled == Some(false);
     let now = shared.now();
     let (webhook, version) = shared

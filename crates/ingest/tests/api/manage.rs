@@ -22,7 +22,7 @@ fn path(id: &str) -> String {
 
 fn row(id: &str, url: &str) -> String {
     format!(
-        r#"{{"id":"{id}","webhookUrl":"{url}","createdAt":"{NOW_ISO}","updatedAt":"{NOW_ISO}","enabled":true,"status":"enabled","disabledAt":null,"disabledReason":null,"eventTypes":null}}"#
+        r#"{{"id":"{id}","webhookUrl":"{url}","createdAt":"{NOW_ISO}","updatedAt":"{NOW_ISO}","enabled":true,"status":"enabled","disabledAt":null,"disabledReason":null,"eventTypes":null,"headerNames":[],"rateLimit":null,"attemptTimeoutSeconds":null}}"#
     )
 }
 
@@ -52,7 +52,7 @@ async fn a_registration_shows_its_secrets_once_and_the_list_never() {
     assert_eq!(standard, format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(secret)));
     let shown = row(&id, URL)
         .replace(r#","createdAt""#, &format!(r#","signingSecret":"{secret}","createdAt""#))
-        .replace("null}", &format!(r#"null,"standardSigningSecret":"{standard}"}}"#));
+        .replace(r#","headerNames""#, &format!(r#","standardSigningSecret":"{standard}","headerNames""#));
     assert_eq!(reply.text, format!(r#"{{"succeed":true,"data":{shown}}}"#));
 
     let (second, reply) = register(&api, "http://b.example/").await;
@@ -75,6 +75,40 @@ async fn a_registration_can_name_its_events() {
     let body = r#"{"webhookUrl":"https://a.b/","eventTypes":["messages","x.y"],"unknown":{"a":[1e400]}}"#;
     let reply = api.call("POST", &webhooks(), body).await;
     assert_eq!(reply.json()["data"]["eventTypes"], serde_json::json!(["messages", "x.y"]));
+}
+
+#[tokio::test]
+async fn a_webhooks_shape_is_shown_without_the_values_of_its_headers() {
+    let api = api();
+    let shape =
+        r#""headers":{"X-Tenant":"t0p","authorization":"Bearer s3cret"},"rateLimit":7,"attemptTimeoutSeconds":5"#;
+    let reply = api.call("POST", &webhooks(), format!(r#"{{"webhookUrl":"https://a.b/",{shape}}}"#)).await;
+    let id = reply.json()["data"]["id"].as_str().expect("an id").to_owned();
+    let shown = r#""headerNames":["authorization","X-Tenant"],"rateLimit":7,"attemptTimeoutSeconds":5}"#;
+    assert!(reply.text.contains(shown), "{}", reply.text);
+    let list = api.call("GET", &webhooks(), "").await;
+    let other = api.call("PATCH", &path(&id), r#"{"rateLimit":null,"attemptTimeoutSeconds":30}"#).await;
+    assert!(list.text.contains(shown), "{}", list.text);
+    let shown = r#""headerNames":["authorization","X-Tenant"],"rateLimit":null,"attemptTimeoutSeconds":30}"#;
+    assert!(other.text.contains(shown), "{}", other.text);
+    let replaced = api.call("PATCH", &path(&id), r#"{"headers":{"x-b":"s3cret"}}"#).await;
+    assert!(replaced.text.contains(r#""headerNames":["x-b"]"#), "{}", replaced.text);
+    for reply in [reply, list, other, replaced] {
+        assert!(!reply.text.contains("s3cret") && !reply.text.contains("t0p"), "{}", reply.text);
+    }
+    for none in ["null", "{}"] {
+        let reply = api.call("PATCH", &path(&id), format!(r#"{{"headers":{none}}}"#)).await;
+        assert!(reply.text.contains(r#""headerNames":[]"#), "{}", reply.text);
+    }
+    api.call("PATCH", &path(&id), r#"{"headers":{"Host":"s3cret"}}"#).await.is_problem(
+        422,
+        "invalid_headers",
+        "\"Host\"",
+    );
+    let refused = [("rateLimit", "invalid_rate_limit"), ("attemptTimeoutSeconds", "invalid_attempt_timeout")];
+    for (field, code) in refused {
+        api.call("PATCH", &path(&id), format!(r#"{{"{field}":1001}}"#)).await.is_problem(422, code, field);
+    }
 }
 
 #[tokio::test]

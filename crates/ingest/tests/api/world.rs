@@ -306,6 +306,7 @@ impl Directory for World {
             url: new.url,
             disabled: None,
             event_types: new.event_types,
+            shape: new.shape,
             added: version,
             created_at: now,
             updated_at: now,
@@ -337,6 +338,11 @@ impl Directory for World {
             if let Some(types) = patch.event_types {
                 webhook.event_types = types;
             }
+            if let Some(headers) = patch.headers {
+                webhook.shape.headers = headers;
+            }
+            webhook.shape.rate_limit = patch.rate_limit.unwrap_or(webhook.shape.rate_limit);
+            webhook.shape.attempt_timeout = patch.attempt_timeout.unwrap_or(webhook.shape.attempt_timeout);
         })
     }
 

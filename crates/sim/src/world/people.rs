@@ -6,6 +6,7 @@ use spectrum_webhook_core::ids::{RegistryVersion, WebhookId};
 use spectrum_webhook_core::ports::{
     Announcements as _, Directory as _, DirectoryError, NewWebhook, PortError, WebhookPatch,
 };
+use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningSecret;
 
@@ -73,7 +74,14 @@ impl World {
         self.trace(&format!("an endpoint is {character:?}"));
         let (webhook, target, secret) = self.new_webhook(project, character);
         self.checker.registering(self.now, id, webhook, target.clone(), healthy);
-        let new = NewWebhook { id: webhook, project: id, url: target.url, secret, event_types: None };
+        let new = NewWebhook {
+            id: webhook,
+            project: id,
+            url: target.url,
+            secret,
+            event_types: None,
+            shape: Shape::default(),
+        };
         self.runtime.block_on(async move { ports.store.register(new, now).await })?;
         self.checker.registered(self.now, webhook);
         Ok(())
@@ -216,7 +224,14 @@ impl World {
         let changed = match &kind {
             Kind::Register { target } => {
                 let Ok(secret) = target.secret.parse::<SigningSecret>() else { return };
-                let new = NewWebhook { id: webhook, project, url: target.url.clone(), secret, event_types: None };
+                let new = NewWebhook {
+                    id: webhook,
+                    project,
+                    url: target.url.clone(),
+                    secret,
+                    event_types: None,
+                    shape: Shape::default(),
+                };
                 self.call_directory(async move { store.register(new, now).await.map(|(_, version)| version) })
             }
             Kind::Delete => self.call_directory(async move { store.delete(project, webhook, now).await }),

@@ -234,6 +234,7 @@ fn ingest(
         // A lease that nobody holds any more is known to be over after its time.
         change_patience: settings.lease + CHANGE_MARGIN,
         max_buffered: memory,
+        attempt_timeout: settings.attempt_timeout,
         ..ingest::Settings::default()
     };
     let problems = of_ingest.problems();

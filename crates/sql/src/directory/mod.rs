@@ -83,7 +83,8 @@ impl Directory for SqlStore {
     }
 
     async fn list(&self, project: ProjectId) -> Result<Vec<Webhook>, DirectoryError> {
-        answer(self.database.read(move |conn| Box::pin(webhooks::list(conn, project))).await, "list webhooks")
+        let cipher = self.database.cipher().clone();
+        answer(self.database.read(move |conn| Box::pin(webhooks::list(conn, cipher, project))).await, "list webhooks")
     }
 
     async fn patch(
@@ -93,7 +94,9 @@ impl Directory for SqlStore {
         patch: WebhookPatch,
         now: Millis,
     ) -> Result<(Webhook, RegistryVersion), DirectoryError> {
-        self.change("change a webhook", move |conn| Box::pin(webhooks::patch(conn, project, id, patch, now))).await
+        let cipher = self.database.cipher().clone();
+        self.change("change a webhook", move |conn| Box::pin(webhooks::patch(conn, cipher, project, id, patch, now)))
+            .await
     }
 
     async fn delete(&self, project: ProjectId, id: WebhookId, now: Millis) -> Result<RegistryVersion, DirectoryError> {

@@ -1,7 +1,10 @@
 //! Webhooks: registering, changing, deleting them. Each change raises the project's registry version with it.
 
+use std::time::Duration;
+
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion, WebhookId};
 use spectrum_webhook_core::ports::{NewWebhook, WebhookPatch};
+use spectrum_webhook_core::shape::RateLimit;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{DisabledReason, SigningSecret, Webhook};
 use sqlx::AssertSqlSafe;
@@ -27,8 +30,8 @@ pub(super) async fn register(
         return Ok(Err(Refusal::UrlTaken));
     }
     let version = raise_version(conn, new.project).await?;
-    let sql = "INSERT INTO webhooks (id, project, url, secret, event_types, added, created_at, updated_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
+    let sql = "INSERT INTO webhooks (id, project, url, secret, event_types, added, created_at, updated_at, headers, \
+               rate_limit, attempt_timeout_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10)";
     let statement = sqlx::query(sql)
         .bind(new.id.to_string())
         .bind(new.project.to_string())
@@ -36,9 +39,12 @@ pub(super) async fn register(
         .bind(cipher.seal_secret(new.id, &new.secret)?)
         .bind(new.event_types.as_deref().map(types_text))
         .bind(version.0)
-        .bind(now.0);
+        .bind(now.0)
+        .bind(cipher.seal_headers(new.id, &new.shape.headers)?)
+        .bind(new.shape.rate_limit.map(limit_of))
+        .bind(new.shape.attempt_timeout.map(millis_of));
     run(conn, statement).await?;
-    Ok(find(conn, new.project, new.id).await?.map(|webhook| (webhook, version)))
+    Ok(find(conn, &cipher, new.project, new.id).await?.map(|webhook| (webhook, version)))
 }
 
 /// Whether another undeleted webhook of the project has this URL, to the byte.
@@ -53,17 +59,25 @@ fn types_text(types: &[String]) -> String {
     serde_json::Value::from(types).to_string()
 }
 
-async fn find(conn: &mut Conn, project: ProjectId, id: WebhookId) -> Changed<Webhook> {
+fn limit_of(limit: RateLimit) -> i64 {
+    i64::from(limit.per_second())
+}
+
+fn millis_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn find(conn: &mut Conn, cipher: &Cipher, project: ProjectId, id: WebhookId) -> Changed<Webhook> {
     let sql =
         format!("SELECT {WEBHOOK_COLUMNS} FROM webhooks w WHERE w.id = $1 AND w.project = $2 AND w.deleted_at IS NULL");
     let statement = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(project.to_string());
     match statement.fetch_optional(conn).await? {
-        Some(row) => Ok(Ok(webhook_of(&row)?)),
+        Some(row) => Ok(Ok(webhook_of(&row, cipher)?)),
         None => Ok(Err(Refusal::NotFound)),
     }
 }
 
-pub(super) async fn list(conn: &mut Conn, id: ProjectId) -> Changed<Vec<Webhook>> {
+pub(super) async fn list(conn: &mut Conn, cipher: Cipher, id: ProjectId) -> Changed<Vec<Webhook>> {
     if project(conn, id).await?.is_err() {
         return Ok(Err(Refusal::NotFound));
     }
@@ -71,18 +85,19 @@ pub(super) async fn list(conn: &mut Conn, id: ProjectId) -> Changed<Vec<Webhook>
         "SELECT {WEBHOOK_COLUMNS} FROM webhooks w WHERE w.project = $1 AND w.deleted_at IS NULL ORDER BY w.added"
     );
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_all(conn).await?;
-    Ok(Ok(rows.iter().map(webhook_of).collect::<Result<_, _>>()?))
+    Ok(Ok(rows.iter().map(|row| webhook_of(row, &cipher)).collect::<Result<_, _>>()?))
 }
 
 pub(super) async fn patch(
     conn: &mut Conn,
+    cipher: Cipher,
     project: ProjectId,
     id: WebhookId,
     patch: WebhookPatch,
     now: Millis,
 ) -> Changed<(Webhook, RegistryVersion)> {
     lock(conn, project).await?;
-    let mut webhook = match find(conn, project, id).await? {
+    let mut webhook = match find(conn, &cipher, project, id).await? {
         Ok(webhook) => webhook,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -101,16 +116,24 @@ pub(super) async fn patch(
     if let Some(types) = patch.event_types {
         webhook.event_types = types;
     }
+    if let Some(headers) = patch.headers {
+        webhook.shape.headers = headers;
+    }
+    webhook.shape.rate_limit = patch.rate_limit.unwrap_or(webhook.shape.rate_limit);
+    webhook.shape.attempt_timeout = patch.attempt_timeout.unwrap_or(webhook.shape.attempt_timeout);
     webhook.updated_at = now;
     let sql = "UPDATE webhooks SET url = $2, event_types = $3, disabled_at = $4, disabled_reason = $5, \
-               updated_at = $6 WHERE id = $1";
+               updated_at = $6, headers = $7, rate_limit = $8, attempt_timeout_ms = $9 WHERE id = $1";
     let statement = sqlx::query(sql)
         .bind(id.to_string())
         .bind(webhook.url.as_str())
         .bind(webhook.event_types.as_deref().map(types_text))
         .bind(webhook.disabled.map(|(at, _)| at.0))
         .bind(webhook.disabled.map(|(_, reason)| reason.code()))
-        .bind(now.0);
+        .bind(now.0)
+        .bind(cipher.seal_headers(id, &webhook.shape.headers)?)
+        .bind(webhook.shape.rate_limit.map(limit_of))
+        .bind(webhook.shape.attempt_timeout.map(millis_of));
     run(conn, statement).await?;
     let version = raise_version(conn, project).await?;
     Ok(Ok((webhook, version)))
@@ -162,5 +185,5 @@ pub(super) async fn rotate(
         return Ok(Err(Refusal::NotFound));
     }
     let version = raise_version(conn, project).await?;
-    Ok(find(conn, project, id).await?.map(|webhook| (webhook, version)))
+    Ok(find(conn, &rotation.cipher, project, id).await?.map(|webhook| (webhook, version)))
 }

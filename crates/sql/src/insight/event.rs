@@ -12,6 +12,7 @@ use super::attempts::{COLUMNS, attempt_of};
 use super::rows::Row;
 use super::{lane, line, rows};
 use crate::error::Fault;
+use crate::secrets::Cipher;
 use crate::sql::{Columns as _, Conn, chunks, over_list};
 use crate::store::{WEBHOOK_COLUMNS, webhook_of};
 
@@ -33,7 +34,12 @@ struct Envelope {
 }
 
 /// Rows are read before attempts: what is delivered in between has its attempt at least, not neither.
-pub(super) async fn facts(conn: &mut Conn, project: ProjectId, asked: EventId) -> Result<Option<EventFacts>, Fault> {
+pub(super) async fn facts(
+    conn: &mut Conn,
+    cipher: &Cipher,
+    project: ProjectId,
+    asked: EventId,
+) -> Result<Option<EventFacts>, Fault> {
     let (mut event, mut kept) = (asked, envelope(conn, project, asked).await?);
     if let Some(original) = kept.as_ref().and_then(|kept| kept.original) {
         // The resend was asked for: what it carries is the event.
@@ -55,7 +61,7 @@ pub(super) async fn facts(conn: &mut Conn, project: ProjectId, asked: EventId) -
         registry: kept.as_ref().map(|kept| kept.registry),
         size: kept.as_ref().map(|kept| kept.size),
         directed: only.is_some(),
-        recipients: recipients(conn, project, (accepted_at, only), tracks).await?,
+        recipients: recipients(conn, cipher, project, (accepted_at, only), tracks).await?,
     };
     look_into_lanes(conn, &mut facts).await?;
     Ok(Some(facts))
@@ -144,6 +150,7 @@ fn tracks(
 /// have something of it.
 async fn recipients(
     conn: &mut Conn,
+    cipher: &Cipher,
     project: ProjectId,
     (accepted_at, only): (Millis, Option<WebhookId>),
     mut tracks: BTreeMap<WebhookId, Tracks>,
@@ -156,8 +163,8 @@ async fn recipients(
     let statement = sqlx::query(AssertSqlSafe(sql)).bind(project.to_string()).bind(accepted_at.0).bind(MOST_WEBHOOKS);
     let mut found: BTreeMap<WebhookId, (Webhook, Option<Millis>)> = BTreeMap::new();
     for row in statement.fetch_all(&mut *conn).await? {
-        let webhook = webhook_of(&row)?;
-        found.insert(webhook.id, (webhook, row.maybe_int(9)?.map(Millis)));
+        let webhook = webhook_of(&row, cipher)?;
+        found.insert(webhook.id, (webhook, row.maybe_int(12)?.map(Millis)));
     }
     found.retain(|id, _| only.is_none_or(|only| only == *id));
     let missing: Vec<String> = tracks.keys().filter(|id| !found.contains_key(id)).map(WebhookId::to_string).collect();
@@ -166,8 +173,8 @@ async fn recipients(
             format!("SELECT {WEBHOOK_COLUMNS}, w.deleted_at FROM webhooks w WHERE w.id IN ({list})")
         });
         for row in statement.fetch_all(&mut *conn).await? {
-            let webhook = webhook_of(&row)?;
-            found.insert(webhook.id, (webhook, row.maybe_int(9)?.map(Millis)));
+            let webhook = webhook_of(&row, cipher)?;
+            found.insert(webhook.id, (webhook, row.maybe_int(12)?.map(Millis)));
         }
     }
     let mut recipients: Vec<Recipient> = found

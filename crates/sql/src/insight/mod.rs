@@ -38,12 +38,20 @@ impl Insight for SqlStore {
     }
 
     async fn event(&self, project: ProjectId, event: EventId) -> Result<Option<EventFacts>, PortError> {
-        let read = self.database.read(move |conn| Box::pin(event::facts(conn, project, event))).await;
+        let cipher = self.database.cipher().clone();
+        let read = self
+            .database
+            .read(move |conn| Box::pin(async move { event::facts(conn, &cipher, project, event).await }))
+            .await;
         read.map_err(|fault| fault.at(PORT, "read an event"))
     }
 
     async fn webhook(&self, project: ProjectId, webhook: WebhookId) -> Result<Option<WebhookFacts>, PortError> {
-        let read = self.database.read(move |conn| Box::pin(webhook::facts(conn, project, webhook))).await;
+        let cipher = self.database.cipher().clone();
+        let read = self
+            .database
+            .read(move |conn| Box::pin(async move { webhook::facts(conn, &cipher, project, webhook).await }))
+            .await;
         read.map_err(|fault| fault.at(PORT, "read a webhook"))
     }
 }

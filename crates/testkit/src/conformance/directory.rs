@@ -1,7 +1,11 @@
 //! The directory: what people see of projects and webhooks, and the registry that deliveries go by.
 
+use std::time::Duration;
+
+use spectrum_webhook_core::headers::CustomHeaders;
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion, WebhookId};
 use spectrum_webhook_core::ports::{DirectoryError, NewWebhook, Project, WebhookPatch};
+use spectrum_webhook_core::shape::{RateLimit, Shape};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{DisabledReason, Registry, SigningSecret};
 use uuid::Uuid;
@@ -24,6 +28,7 @@ pub async fn directory(fixture: &dyn Fixture<StoreWorld>) {
         urls_are_compared_to_the_byte,
         every_change_raises_the_version,
         a_patch_changes_what_it_names,
+        a_webhook_keeps_the_shape_that_it_asked_for,
         a_patch_cannot_take_anothers_url,
         a_deleted_webhook_is_gone_and_its_url_free,
         during_an_overlap_there_are_two_keys,
@@ -45,6 +50,7 @@ fn new_webhook(project: ProjectId, url: &str) -> NewWebhook {
         url: url.to_owned(),
         secret: SigningSecret::from_random([2; 32]),
         event_types: None,
+        shape: Shape::default(),
     }
 }
 
@@ -181,6 +187,48 @@ async fn a_patch_changes_what_it_names(world: StoreWorld) {
         let registry = registry(&world, project).await;
         assert_eq!(registry.version, version);
         assert_eq!(registry.webhooks[0].0, expected);
+    }
+}
+
+fn headers(pairs: &[(&str, &str)]) -> CustomHeaders {
+    CustomHeaders::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).expect("headers")
+}
+
+async fn a_webhook_keeps_the_shape_that_it_asked_for(world: StoreWorld) {
+    let project = create_project(&world).await;
+    let shape = Shape {
+        headers: headers(&[("Authorization", "Bearer \"'\\"), ("x-a", "1")]),
+        rate_limit: RateLimit::new(1_000),
+        attempt_timeout: Some(Duration::from_millis(1_500)),
+    };
+    let new = NewWebhook { shape: shape.clone(), ..new_webhook(project, "https://example.com/") };
+    let (webhook, _) = world.directory.register(new, NOW).await.expect("register");
+    assert_eq!(webhook.shape, shape);
+    // The other one asks for nothing.
+    let plain = register(&world, project, "https://example.com/plain").await;
+    let none = WebhookPatch::default();
+    let mut expected = shape;
+    for patch in [
+        none.clone(),
+        WebhookPatch { headers: Some(headers(&[("x-b", "2")])), ..none.clone() },
+        WebhookPatch { rate_limit: Some(None), ..none.clone() },
+        WebhookPatch { rate_limit: Some(RateLimit::new(1)), attempt_timeout: Some(None), ..none.clone() },
+        WebhookPatch { attempt_timeout: Some(Some(Duration::from_secs(30))), ..none.clone() },
+        WebhookPatch { headers: Some(CustomHeaders::default()), ..none },
+    ] {
+        expected.headers = patch.headers.clone().unwrap_or(expected.headers);
+        expected.rate_limit = patch.rate_limit.unwrap_or(expected.rate_limit);
+        expected.attempt_timeout = patch.attempt_timeout.unwrap_or(expected.attempt_timeout);
+        let (patched, _) = world.directory.patch(project, webhook.id, patch, LATER).await.expect("patch");
+        assert_eq!(patched.shape, expected);
+        let secret = SigningSecret::from_random([9; 32]);
+        let (rotated, _) = world.directory.rotate(project, webhook.id, secret, LATER, NOW).await.expect("rotate");
+        assert_eq!(rotated.shape, expected);
+        let listed = world.directory.list(project).await.expect("list");
+        let loaded = registry(&world, project).await.webhooks.into_iter().map(|(webhook, _)| webhook);
+        assert_eq!(loaded.collect::<Vec<_>>(), listed);
+        assert_eq!(listed.iter().map(|webhook| &webhook.shape).collect::<Vec<_>>(), [&expected, &Shape::default()]);
+        assert_eq!(listed[1].id, plain);
     }
 }
 

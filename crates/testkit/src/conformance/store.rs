@@ -7,6 +7,7 @@ use spectrum_webhook_core::ids::{Epoch, PartitionId, ProjectId, RegistryVersion,
 use spectrum_webhook_core::ports::{
     Change, Committed, LaneMode, LaneRecord, Lease, NewWebhook, PortError, Project, Pruning, RestingLane, Unreadable,
 };
+use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{DisabledReason, SigningSecret};
 use uuid::Uuid;
@@ -113,7 +114,7 @@ pub(super) async fn create_project(world: &StoreWorld) -> ProjectId {
 pub(super) async fn register(world: &StoreWorld, project: ProjectId, url: &str) -> WebhookId {
     let id = WebhookId(Uuid::now_v7());
     let secret = SigningSecret::from_random([1; 32]);
-    let webhook = NewWebhook { id, project, url: url.to_owned(), secret, event_types: None };
+    let webhook = NewWebhook { id, project, url: url.to_owned(), secret, event_types: None, shape: Shape::default() };
     world.directory.register(webhook, NOW).await.expect("register").0.id
 }
 

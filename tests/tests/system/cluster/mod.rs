@@ -4,6 +4,6 @@
 mod refusals;
 mod services;
 mod sharing;
-mod stage;
+pub(crate) mod stage;
 
 pub(crate) use stage::settings;

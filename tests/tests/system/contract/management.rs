@@ -32,12 +32,15 @@ async fn a_webhook_is_registered_listed_and_deleted_as_the_contract_says() {
     let url = "HTTPS://Example.COM:443/a/../b%7e?q=1#x";
     let first = client.register_with(&project, &json!({ "webhookUrl": url, "surprise": [1] })).await;
     let full = [
+        "attemptTimeoutSeconds",
         "createdAt",
         "disabledAt",
         "disabledReason",
         "enabled",
         "eventTypes",
+        "headerNames",
         "id",
+        "rateLimit",
         "signingSecret",
         "standardSigningSecret",
         "status",

@@ -4,5 +4,6 @@ mod deliveries;
 mod guard;
 mod management;
 mod posts;
+mod shape;
 pub(crate) mod stops;
 mod verdicts;
