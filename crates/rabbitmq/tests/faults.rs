@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use spectrum_webhook_core::delivery::{Message, Purpose};
@@ -138,6 +140,33 @@ async fn connections_that_an_operator_closes_heal() {
     publish(&queue, 5).await;
     assert_eq!(numbers(&consume(&queue, 6).await.1), [0, 1, 2, 3, 4, 5]);
     assert!(queue.reach().losses() > 0 && queue.reach().state().is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_given_up_at_any_point_holds_nothing_back() {
+    let rabbit = shared().rabbit().await;
+    let queue = connect(&rabbit, &namespace()).await;
+    publish(&queue, 0).await;
+    let mut points = 0;
+    loop {
+        let lease = lease();
+        let mut subscribing = queue.subscribe(&lease, 300);
+        let mut left = points;
+        // One more point than the last time, where it is dropped.
+        let end = poll_fn(|context| match left {
+            0 => Poll::Ready(None),
+            _ => {
+                left -= 1;
+                subscribing.as_mut().poll(context).map(Some)
+            }
+        });
+        match end.await {
+            Some(subscribed) => break drop(subscribed.expect("a subscription")),
+            None => points += 1,
+        }
+    }
+    assert!(points > 2, "it was given up at {points} points only");
+    assert_eq!(numbers(&consume(&queue, 1).await.1), [0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
