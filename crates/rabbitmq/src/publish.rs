@@ -53,7 +53,7 @@ impl Publisher {
         if *blocked.borrow_and_update() {
             return Err(unavailable(PUBLISH, BLOCKED));
         }
-        let mut confirm = timeout_at(until, self.send(partition, publication)).await.map_err(late)??;
+        let (mut confirm, sent_on) = timeout_at(until, self.send(partition, publication)).await.map_err(late)??;
         let confirmed = tokio::select! {
             confirmed = timeout_at(until, &mut confirm) => confirmed.map_err(late),
             () = becomes_true(&mut blocked) => Err(unavailable(PUBLISH, BLOCKED)),
@@ -67,8 +67,9 @@ impl Publisher {
             }
             Ok(Ok(Confirmation::Nack(None) | Confirmation::NotRequested)) => {
                 // A channel on which the leader of a queue was lost goes on refusing what is published to that queue
-                // (seen with 3.10): the next one is published on a new channel.
-                self.channels[channel_of(partition)].lock().await.take();
+                // (seen with 3.10): the next one is published on a new channel, if an earlier refusal has not led to one.
+                let mut channel = self.channels[channel_of(partition)].lock().await;
+                channel.take_if(|(made, channel)| (*made, channel.id()) == sent_on);
                 Err(unavailable(PUBLISH, "RabbitMQ did not take the message"))
             }
             Ok(Err(error)) => Err(unavailable(PUBLISH, error)),
@@ -79,8 +80,13 @@ impl Publisher {
         }
     }
 
-    /// Hands a message to the partition's channel. What is handed over under its lock goes out in that order.
-    async fn send(&self, partition: PartitionId, publication: Publication) -> Result<PublisherConfirm, PortError> {
+    /// Hands a message to the partition's channel, which is named beside the confirm. What is handed over under its lock
+    /// goes out in that order.
+    async fn send(
+        &self,
+        partition: PartitionId,
+        publication: Publication,
+    ) -> Result<(PublisherConfirm, (u64, u16)), PortError> {
         let Publication { message, again, .. } = publication;
         let mut channel = self.channels[channel_of(partition)].lock().await;
         let Current { made, connection } = self.link.current().map_err(|why| unavailable(PUBLISH, why))?;
@@ -99,7 +105,7 @@ impl Publisher {
         let queue = self.queues.name(partition);
         let properties = encode(&message, again);
         let sent = channel.basic_publish("".into(), queue.as_str().into(), options, &message.body, properties).await;
-        sent.map_err(|error| unavailable(PUBLISH, error))
+        Ok((sent.map_err(|error| unavailable(PUBLISH, error))?, (made, channel.id())))
     }
 }
 

@@ -145,7 +145,7 @@ async fn connections_that_an_operator_closes_heal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_given_up_at_any_point_holds_nothing_back() {
     let rabbit = shared().rabbit().await;
-    let queue = connect(&rabbit, &namespace()).await;
+    let queue = connect(rabbit, &namespace()).await;
     publish(&queue, 0).await;
     let mut points = 0;
     loop {

@@ -184,8 +184,7 @@ async fn what_a_closed_subscription_left_comes_first_in_order_as_redelivered(wor
     // One in the middle is settled, as one of a quick lane is.
     subscription.acks().ack(&[taken[1].tag]).await.expect("acknowledge");
     subscription.close().await.expect("close");
-    let taken = left_behind(world, &published).await;
-    assert!(!taken[5].redelivered, "published since");
+    left_behind(world, &published).await;
 }
 
 async fn what_a_dropped_subscription_left_comes_first_in_order_as_redelivered(world: QueueWorld) {
@@ -197,9 +196,9 @@ async fn what_a_dropped_subscription_left_comes_first_in_order_as_redelivered(wo
     left_behind(world, &published).await;
 }
 
-/// Four of six were taken, and the second acknowledged. What was published since comes last; where the queue hears late
-/// of a drop, it may have been sent to the one that is gone.
-async fn left_behind(world: QueueWorld, published: &[Message]) -> Vec<Taken> {
+/// Four of six were taken, and the second acknowledged. What was published since comes last. It may say that it was sent
+/// before: a queue that is led elsewhere hears late of a drop, and of a close that was answered as well.
+async fn left_behind(world: QueueWorld, published: &[Message]) {
     let late = message(b"late");
     publish(&*world.queue, &late).await;
     let mut subscription = subscribe(&*world.queue, 10).await;
@@ -209,7 +208,6 @@ async fn left_behind(world: QueueWorld, published: &[Message]) -> Vec<Taken> {
     expected.push(late);
     assert_eq!(read(&taken), expected);
     assert!(taken[..3].iter().all(|taken| taken.redelivered), "they were taken before");
-    taken
 }
 
 async fn tags_of_an_old_subscription_do_nothing(world: QueueWorld) {
