@@ -66,7 +66,11 @@ pub(crate) async fn subscribe(
     let subscribing = async {
         queues.declare(&connection, lease.partition).await.map_err(undeclared)?;
         let channel = connection.create_channel().await.map_err(failed)?;
-        let unfinished = Unfinished(Some(channel.clone()));
+        // From here on: dropped at any of the next awaits it closes the channel. By itself lapin would not, for a consumer
+        // that is confirmed later holds its channel open: the queue's single active one, which nobody reads.
+        let shared = Arc::new(Shared { channel, inbox: Mutex::default(), changed: Notify::new() });
+        let subscription = RabbitSubscription { shared: Arc::clone(&shared) };
+        let channel = &shared.channel;
         let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
         channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(failed)?;
         let queue = queues.name(lease.partition);
@@ -82,32 +86,12 @@ pub(crate) async fn subscribe(
                 return Err(failed(error));
             }
         };
-        unfinished.finish();
-        let shared = Arc::new(Shared { channel, inbox: Mutex::default(), changed: Notify::new() });
-        tokio::spawn(pump(consumer, Arc::clone(&shared)));
-        Ok(RabbitSubscription { shared })
+        tokio::spawn(pump(consumer, shared));
+        Ok(subscription)
     };
     match timeout(SUBSCRIBE, subscribing).await {
         Ok(subscribed) => Ok(Box::new(subscribed?)),
         Err(_) => Err(unavailable("subscribe", "the consumer was not confirmed in time")),
-    }
-}
-
-/// A channel whose consumer is not confirmed. Given up, it is closed: the broker may confirm the consumer later, and
-/// nobody would take what it sends, while the partition's next consumer waits behind it.
-struct Unfinished(Option<Channel>);
-
-impl Unfinished {
-    fn finish(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(channel) = self.0.take() {
-            close_in_background(channel);
-        }
     }
 }
 
@@ -132,15 +116,15 @@ async fn pump(consumer: Consumer, shared: Arc<Shared>) {
     };
     shared.end(why);
     // A consumer that the broker cancelled leaves its channel open, with what is not acknowledged.
-    close_in_background(shared.channel.clone());
+    close_in_background(Arc::clone(&shared));
     drop(ManuallyDrop::into_inner(consumer));
 }
 
-fn close_in_background(channel: Channel) {
+fn close_in_background(shared: Arc<Shared>) {
     let closing = async move {
-        if channel.status().connected() {
+        if shared.channel.status().connected() {
             // What does not close ends with its connection.
-            let _ = timeout(CLOSE, channel.close(200, "bye".into())).await;
+            let _ = timeout(CLOSE, shared.channel.close(200, "bye".into())).await;
         }
     };
     match tokio::runtime::Handle::try_current() {
@@ -208,7 +192,7 @@ impl Subscription for RabbitSubscription {
 impl Drop for RabbitSubscription {
     fn drop(&mut self) {
         self.shared.end("it was dropped".to_owned());
-        close_in_background(self.shared.channel.clone());
+        close_in_background(Arc::clone(&self.shared));
     }
 }
 
