@@ -1,6 +1,7 @@
 //! Publishing with confirms: many messages in flight, each partition's in the order of the calls.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -23,18 +24,32 @@ const ENVELOPE: usize = 1 << 10;
 /// How long a confirm that nobody waits for any more is kept.
 const LATE: Duration = Duration::from_secs(60);
 
+/// A channel, by the number of its opening and that of its connection.
+struct Opened {
+    number: u64,
+    made: u64,
+    channel: Channel,
+}
+
+/// A message on its way, and the number of the channel that it went out on.
+struct Sent {
+    on: u64,
+    confirm: PublisherConfirm,
+}
+
 pub(crate) struct Publisher {
     link: Arc<Link>,
     queues: Arc<Queues>,
     confirm_timeout: Duration,
-    channels: [Mutex<Option<(u64, Channel)>>; CHANNELS],
+    channels: [Mutex<Option<Opened>>; CHANNELS],
+    opened: AtomicU64,
     room: Arc<Semaphore>,
 }
 
 impl Publisher {
     pub(crate) fn new(link: Arc<Link>, queues: Arc<Queues>, confirm_timeout: Duration) -> Self {
         let room = Arc::new(Semaphore::new(IN_FLIGHT));
-        Self { link, queues, confirm_timeout, channels: Default::default(), room }
+        Self { link, queues, confirm_timeout, channels: Default::default(), opened: AtomicU64::new(0), room }
     }
 
     /// Whether messages are taken at this moment.
@@ -53,7 +68,8 @@ impl Publisher {
         if *blocked.borrow_and_update() {
             return Err(unavailable(PUBLISH, BLOCKED));
         }
-        let (mut confirm, sent_on) = timeout_at(until, self.send(partition, publication)).await.map_err(late)??;
+        let sent = timeout_at(until, self.send(partition, publication)).await.map_err(late)??;
+        let Sent { on, mut confirm } = sent;
         let confirmed = tokio::select! {
             confirmed = timeout_at(until, &mut confirm) => confirmed.map_err(late),
             () = becomes_true(&mut blocked) => Err(unavailable(PUBLISH, BLOCKED)),
@@ -66,10 +82,7 @@ impl Publisher {
                 Err(unavailable(PUBLISH, "the queue is gone: it will be declared again"))
             }
             Ok(Ok(Confirmation::Nack(None) | Confirmation::NotRequested)) => {
-                // A channel on which the leader of a queue was lost goes on refusing what is published to that queue
-                // (seen with 3.10): the next one is published on a new channel, if an earlier refusal has not led to one.
-                let mut channel = self.channels[channel_of(partition)].lock().await;
-                channel.take_if(|(made, channel)| (*made, channel.id()) == sent_on);
+                self.give_up(partition, on).await;
                 Err(unavailable(PUBLISH, "RabbitMQ did not take the message"))
             }
             Ok(Err(error)) => Err(unavailable(PUBLISH, error)),
@@ -80,32 +93,37 @@ impl Publisher {
         }
     }
 
-    /// Hands a message to the partition's channel, which is named beside the confirm. What is handed over under its lock
-    /// goes out in that order.
-    async fn send(
-        &self,
-        partition: PartitionId,
-        publication: Publication,
-    ) -> Result<(PublisherConfirm, (u64, u16)), PortError> {
-        let Publication { message, again, .. } = publication;
+    /// A channel on which the leader of a queue was lost goes on refusing what is published to that queue (seen with
+    /// 3.10): the next message is published on a new one. Others that were refused on the old one leave that alone, for
+    /// messages are on their way on it.
+    async fn give_up(&self, partition: PartitionId, on: u64) {
         let mut channel = self.channels[channel_of(partition)].lock().await;
+        channel.take_if(|opened| opened.number == on);
+    }
+
+    /// Hands a message to the partition's channel. What is handed over under its lock goes out in that order.
+    async fn send(&self, partition: PartitionId, publication: Publication) -> Result<Sent, PortError> {
+        let Publication { message, again, .. } = publication;
+        let mut opened = self.channels[channel_of(partition)].lock().await;
         let Current { made, connection } = self.link.current().map_err(|why| unavailable(PUBLISH, why))?;
         self.queues.declare(&connection, partition).await.map_err(undeclared)?;
-        let usable = channel.take().filter(|(of, channel)| *of == made && channel.status().connected());
-        let (_, channel) = match usable {
-            Some(usable) => channel.insert(usable),
+        let usable = opened.take().filter(|opened| opened.made == made && opened.channel.status().connected());
+        let Opened { number, channel, .. } = match usable {
+            Some(usable) => opened.insert(usable),
             None => {
                 let fresh = connection.create_channel().await.map_err(|error| unavailable(PUBLISH, error))?;
                 let confirms = fresh.confirm_select(ConfirmSelectOptions::default()).await;
                 confirms.map_err(|error| unavailable(PUBLISH, error))?;
-                channel.insert((made, fresh))
+                let number = self.opened.fetch_add(1, Ordering::Relaxed);
+                opened.insert(Opened { number, made, channel: fresh })
             }
         };
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         let queue = self.queues.name(partition);
         let properties = encode(&message, again);
         let sent = channel.basic_publish("".into(), queue.as_str().into(), options, &message.body, properties).await;
-        Ok((sent.map_err(|error| unavailable(PUBLISH, error))?, (made, channel.id())))
+        let confirm = sent.map_err(|error| unavailable(PUBLISH, error))?;
+        Ok(Sent { on: *number, confirm })
     }
 }
 
@@ -138,4 +156,50 @@ fn outlive(confirm: PublisherConfirm, room: OwnedSemaphorePermit) {
         let _ = timeout(LATE, confirm).await;
         drop(room);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use spectrum_webhook_core::delivery::{Message, Purpose};
+    use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion};
+    use spectrum_webhook_core::ports::Reach;
+    use spectrum_webhook_core::time::Millis;
+    use spectrum_webhook_testkit::services::shared;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::hosts::Hosts;
+
+    const PARTITION: PartitionId = PartitionId(0);
+
+    fn publication() -> Publication {
+        let message = Message {
+            id: EventId(Uuid::now_v7()),
+            project: ProjectId(Uuid::from_u128(7)),
+            event_type: "messages".to_owned(),
+            accepted_at: Millis(1),
+            registry: RegistryVersion(1),
+            traceparent: None,
+            purpose: Purpose::Event,
+            body: "{}".into(),
+        };
+        Publication { message, again: false, idempotency: None }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn messages_refused_on_an_old_channel_leave_the_new_one_and_what_is_on_its_way_there() {
+        let hosts = Arc::new(Hosts::read(&shared().rabbit().await.url(), None).expect("a URL"));
+        let link = Link::connect(hosts, "test", Arc::new(Reach::new("rabbitmq"))).await.expect("a link");
+        let queues = Arc::new(Queues::new(format!("test-{}", rand::random::<u64>())));
+        let publisher = Publisher::new(link, queues, Duration::from_secs(60));
+        let send = || async { publisher.send(PARTITION, publication()).await.expect("sent") };
+        let (first, second) = (send().await, send().await);
+        assert_eq!(first.on, second.on);
+        publisher.give_up(PARTITION, first.on).await;
+        let fresh = send().await;
+        assert_ne!(fresh.on, first.on);
+        publisher.give_up(PARTITION, second.on).await;
+        assert_eq!(send().await.on, fresh.on);
+        assert!(matches!(fresh.confirm.await, Ok(Confirmation::Ack(None))));
+    }
 }
