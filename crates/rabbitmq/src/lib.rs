@@ -34,6 +34,9 @@ use link::{Link, Queues};
 use publish::Publisher;
 
 const PORT: &str = "queue";
+/// The connections, by whom they serve.
+const PUBLISHING: &str = "ingest";
+const CONSUMING: &str = "dispatcher";
 
 /// How RabbitMQ is reached and used.
 #[derive(Clone)]
@@ -133,17 +136,17 @@ impl RabbitQueue {
         // A second call finds it installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let hosts = Arc::new(Hosts::read(&options.url, options.ca.as_deref())?);
-        let reach = Arc::new(Reach::new("rabbitmq"));
+        let reach = Arc::new(Reach::over("rabbitmq", &[PUBLISHING, CONSUMING]));
         let queues = Arc::new(Queues::new(options.namespace));
-        let publishing = Link::connect(Arc::clone(&hosts), "ingest", Arc::clone(&reach));
-        let consuming = Link::connect(hosts, "dispatcher", Arc::clone(&reach));
+        let publishing = Link::connect(Arc::clone(&hosts), PUBLISHING, Arc::clone(&reach));
+        let consuming = Link::connect(hosts, CONSUMING, Arc::clone(&reach));
         let (publishing, consuming) = tokio::try_join!(publishing, consuming)?;
         queues.declare_all(&publishing, options.partitions).await?;
         let publisher = Publisher::new(Arc::clone(&publishing), Arc::clone(&queues), options.confirm_timeout);
         Ok(Self { publishing, consuming, queues, publisher, reach })
     }
 
-    /// Whether it can be reached.
+    /// Whether it can be reached, on both connections.
     pub fn reach(&self) -> Arc<Reach> {
         Arc::clone(&self.reach)
     }

@@ -78,7 +78,8 @@ pub(crate) fn refusal(error: &lapin::Error) -> Option<ConnectError> {
 }
 
 impl Link {
-    /// Connects, however long it takes. `name` is what the broker's list of connections shows.
+    /// Connects, however long it takes. `name` is what the broker's list of connections shows, and what
+    /// `reach` knows this one by.
     pub(crate) async fn connect(
         hosts: Arc<Hosts>,
         name: &'static str,
@@ -141,7 +142,7 @@ impl Shared {
         let made = current.as_ref().map_or(0, |current| current.made) + 1;
         *current = Some(Current { made, connection: Arc::new(connection) });
         self.blocked.send_replace(false);
-        self.reach.reached();
+        self.reach.reached_over(self.name);
         Ok(())
     }
 
@@ -151,13 +152,13 @@ impl Shared {
             let current = self.current.read().clone();
             if let Some(Current { connection, .. }) = current {
                 self.watch(&connection).await;
-                if self.reach.lost("the connection was lost") {
+                if self.reach.lost_over(self.name, "the connection was lost") {
                     tracing::warn!(connection = self.name, "RabbitMQ is lost");
                 }
             }
             let mut retries = Retries::new();
             while let Err(error) = self.connect().await {
-                self.reach.lost(&error.to_string());
+                self.reach.lost_over(self.name, &error.to_string());
                 retries.failed("RabbitMQ cannot be reached", &error.to_string()).await;
             }
             tracing::info!(connection = self.name, "RabbitMQ is back");
