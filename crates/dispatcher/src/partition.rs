@@ -5,6 +5,7 @@ mod check;
 mod io;
 mod outbox;
 mod pace;
+mod take_over;
 mod targets;
 
 use std::sync::Arc;
@@ -75,17 +76,7 @@ async fn own_lease(
     holding: &Arc<Holding>,
     stop: CancellationToken,
 ) -> Result<(), Lost> {
-    // The store's epoch first, then the lease once more: no older owner writes, and no newer one has begun.
-    let taking = async {
-        let takeover = shared.ports.store.take_over(&lease).await?;
-        let sent = shared.clock.mono();
-        if !shared.ports.lock.renew(&lease).await? {
-            return Err(Lost::Lease);
-        }
-        holding.renewed(sent);
-        let subscription = shared.ports.queue.subscribe(&lease, shared.settings.partition.window).await?;
-        Ok((takeover, subscription))
-    };
+    let taking = take_over::take_over(shared, &lease, holding);
     // A store that hangs does not hold up a stop.
     let Some(taken) = stop.run_until_cancelled(taking).await else { return Ok(()) };
     let (takeover, subscription) = taken?;
@@ -153,6 +144,8 @@ impl Owner {
         let mut renewals = interval(shared.settings.renew_every);
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         renewals.reset();
+        // The last one may have been on its way when the partition was taken over.
+        self.tasks.spawn(Arc::clone(&self.io).renew());
         self.tasks.spawn(Arc::clone(&self.io).news());
         let mut drain_until: Option<Instant> = None;
         let mut stuck = 0;
