@@ -13,14 +13,29 @@ use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersio
 use spectrum_webhook_core::ports::{Admitted, DirectoryError, IdempotencyKey, Publication, Verdict};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
+use utoipa::ToSchema;
 
 use crate::auth::Ids;
 use crate::body::{self, Held};
 use crate::identity::{self, ExplicitKey};
-use crate::problem::{self, IDEMPOTENCY_MISMATCH, NOT_CONFIRMED, Problem};
+use crate::openapi::bodies::Event;
+use crate::openapi::parameters::{EventHeaders, ProjectPath};
+use crate::openapi::refusals;
+use crate::problem::{self, IDEMPOTENCY_MISMATCH, NOT_CONFIRMED, Problem, Success};
 use crate::state::{Ingest, Shared};
 
 /// `POST /projects/{project}/events`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/events", operation_id = "postEvent", tag = "Events",
+    summary = "Post an event",
+    description = "Answers when the queue has confirmed the event: from then on it is not lost. After `503` it may be delivered or not: repeat it, with the same `Idempotency-Key` if it has one.",
+    params(ProjectPath, EventHeaders),
+    request_body(content = Event, content_type = "application/json"),
+    responses(
+        (status = 202, description = "The event is durable", body = Success<Accepted>),
+        refusals::PostEvent,
+    ),
+)]
 pub(crate) async fn post(
     State(ingest): State<Ingest>,
     ids: Ids,
@@ -55,8 +70,10 @@ pub(crate) struct Post {
 }
 
 /// The answer to an accepted event.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AcceptedEvent)]
 pub(crate) struct Accepted {
+    #[schema(value_type = Uuid)]
     id: EventId,
     duplicate: bool,
 }

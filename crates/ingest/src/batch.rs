@@ -20,6 +20,9 @@ use crate::auth::Ids;
 use crate::body::{Held, check_length, too_large};
 use crate::identity::{self, ExplicitKey};
 use crate::lines::{Line, Lines};
+use crate::openapi::bodies::{EventLines, ResultLines};
+use crate::openapi::parameters::{EventHeaders, ProjectPath};
+use crate::openapi::refusals;
 use crate::problem::{self, BODY_TIMEOUT, Problem, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE};
 use crate::state::{Ingest, Shared};
 
@@ -30,6 +33,20 @@ const NDJSON: &str = "application/x-ndjson";
 const MAX_LINES: u32 = 10_000;
 
 /// `POST /projects/{project}/events/batch`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/events/batch", operation_id = "postBatch", tag = "Events",
+    summary = "Post many events",
+    description = "One event a line. They are published in their order; one that fails stops none behind it.",
+    params(ProjectPath, EventHeaders),
+    request_body(content = EventLines, content_type = "application/x-ndjson"),
+    responses(
+        (
+            status = 200, content_type = "application/x-ndjson", body = ResultLines,
+            description = "One result a line, in order, each in the form of a single event's answer",
+        ),
+        refusals::PostBatch,
+    ),
+)]
 pub(crate) async fn post(
     State(ingest): State<Ingest>,
     ids: Ids,

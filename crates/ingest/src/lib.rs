@@ -18,6 +18,7 @@
 //! | `notices` | what happened to webhooks, as events for operations |
 //! | `background` | what is done beside requests |
 //! | `page` | lists that come in pages: what a query may say |
+//! | `openapi` | the description of the API, and its page |
 //! | [`problem`] | every error, as status and body |
 //! | [`metrics`] | what is counted |
 //!
@@ -34,6 +35,7 @@ mod lines;
 mod manage;
 pub mod metrics;
 mod notices;
+mod openapi;
 mod page;
 pub mod problem;
 mod replay;
@@ -45,6 +47,6 @@ mod steer;
 
 pub use background::Background;
 pub use metrics::Metrics;
-pub use router::router;
+pub use router::{description, router};
 pub use settings::{OperatorToken, Settings};
 pub use state::{Clock, Ingest, Ports};

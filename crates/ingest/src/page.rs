@@ -12,7 +12,9 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use spectrum_webhook_core::time::Millis;
+use utoipa::ToSchema;
 
+use crate::openapi::words;
 use crate::problem::{self, INVALID_QUERY, Problem};
 
 /// Rows of a page, unless the query says otherwise.
@@ -102,17 +104,22 @@ macro_rules! kinds {
 }
 kinds!(EventId, WebhookId);
 
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Page<'a, T> {
+    #[schema(schema_with = words::always)]
+    succeed: bool,
+    data: &'a [T],
+    /// The `cursor` of the next page; `null` after the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
 /// One page, and the key of its last row when there may be more behind it.
 pub(crate) fn page<T: Serialize, K: Serialize>(rows: &[T], last: Option<&K>) -> Response {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Body<'a, T> {
-        succeed: bool,
-        data: &'a [T],
-        next_cursor: Option<String>,
-    }
     let next_cursor = last.map(|key| URL_SAFE_NO_PAD.encode(problem::json(key)));
-    problem::answer(StatusCode::OK, problem::json(&Body { succeed: true, data: rows, next_cursor }))
+    problem::answer(StatusCode::OK, problem::json(&Page { succeed: true, data: rows, next_cursor }))
 }
 
 #[cfg(test)]

@@ -9,10 +9,14 @@ use spectrum_webhook_core::ports::Project;
 use spectrum_webhook_core::shape::RateLimit;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{SigningSecret, Webhook};
+use utoipa::ToSchema;
 
+use crate::openapi::words;
 use crate::steer::SteeredView;
 
 /// A moment in ISO 8601, UTC, with milliseconds: `2026-01-02T03:04:05.678Z`.
+#[derive(ToSchema)]
+#[schema(as = Time, value_type = String, format = DateTime, examples("2026-01-02T03:04:05.678Z"))]
 pub(crate) struct Iso(pub(crate) Millis);
 
 impl fmt::Display for Iso {
@@ -28,9 +32,11 @@ impl Serialize for Iso {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Project)]
 pub(crate) struct ProjectView<'a> {
+    #[schema(value_type = Uuid)]
     id: ProjectId,
     name: &'a str,
     created_at: Iso,
@@ -42,25 +48,35 @@ impl<'a> ProjectView<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Webhook)]
 pub(crate) struct WebhookView<'a> {
+    #[schema(value_type = Uuid)]
     id: WebhookId,
     webhook_url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     signing_secret: Option<&'a str>,
     created_at: Iso,
     updated_at: Iso,
     enabled: bool,
+    #[schema(value_type = words::WebhookStatus)]
     status: &'static str,
+    #[schema(required)]
     disabled_at: Option<Iso>,
+    #[schema(value_type = Option<words::DisabledReason>, required)]
     disabled_reason: Option<&'static str>,
+    #[schema(required)]
     event_types: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     standard_signing_secret: Option<String>,
     /// The values may be credentials: they are never shown.
     header_names: Vec<&'a str>,
+    #[schema(required)]
     rate_limit: Option<u16>,
+    #[schema(required)]
     attempt_timeout_seconds: Option<u64>,
 }
 
@@ -97,24 +113,31 @@ impl<'a> WebhookView<'a> {
 }
 
 /// A registration with the check that was asked for; `null` when none could be made.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RegisteredWebhook)]
 pub(crate) struct Checked<'a> {
     #[serde(flatten)]
     pub(crate) webhook: WebhookView<'a>,
+    #[schema(value_type = Option<SteeredView>)]
     pub(crate) check: Option<SteeredView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedWebhook)]
 pub(crate) struct Deleted {
+    #[schema(value_type = Uuid)]
     pub(crate) id: WebhookId,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RotatedSecret)]
 pub(crate) struct Rotated<'a> {
+    #[schema(value_type = Uuid)]
     id: WebhookId,
     signing_secret: &'a str,
     standard_signing_secret: String,
+    #[schema(required)]
     previous_secret_expires_at: Option<Iso>,
     updated_at: Iso,
 }

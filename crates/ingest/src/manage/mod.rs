@@ -33,7 +33,10 @@ pub(crate) use self::fields::json_object;
 use crate::auth::Ids;
 use crate::body;
 use crate::identity::uuid_at;
-use crate::problem::{self, Problem};
+use crate::openapi::bodies::{Change, Registration, Rotation};
+use crate::openapi::parameters::{ProjectPath, WebhookPath};
+use crate::openapi::refusals;
+use crate::problem::{self, Problem, Success};
 use crate::state::{Ingest, Shared};
 use crate::steer::SteeredView;
 
@@ -65,12 +68,32 @@ fn new_secret() -> Result<SigningSecret, Problem> {
 }
 
 /// `GET /projects/{project}`
+#[utoipa::path(
+    get, path = "/projects/{projectId}", operation_id = "showProject", tag = "Webhooks",
+    summary = "A project",
+    description = "",
+    params(ProjectPath),
+    responses(
+        (status = 200, description = "The project", body = Success<ProjectView>),
+        refusals::Show,
+    ),
+)]
 pub(crate) async fn project(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let project = ingest.shared().project(&headers, &ids).await?;
     ok(&ProjectView::of(&project))
 }
 
 /// `GET /projects/{project}/webhooks`
+#[utoipa::path(
+    get, path = "/projects/{projectId}/webhooks", operation_id = "listWebhooks", tag = "Webhooks",
+    summary = "All webhooks",
+    description = "Oldest first, without secrets.",
+    params(ProjectPath),
+    responses(
+        (status = 200, description = "The webhooks", body = Success<Vec<WebhookView>>),
+        refusals::Show,
+    ),
+)]
 pub(crate) async fn list(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;
@@ -82,6 +105,17 @@ pub(crate) async fn list(State(ingest): State<Ingest>, ids: Ids, headers: Header
 ///
 /// It needs no confirmation of the partition's owner: an event posted after the answer carries the new version, and
 /// the owner reads the webhooks of that version before it delivers.
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks", operation_id = "registerWebhook", tag = "Webhooks",
+    summary = "Register a webhook",
+    description = "The answer holds its secrets, this one time.",
+    params(ProjectPath),
+    request_body = Registration,
+    responses(
+        (status = 200, description = "The webhook", body = Success<Checked>),
+        refusals::Register,
+    ),
+)]
 pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let known = shared.project(&headers, &ids).await?;
@@ -112,6 +146,17 @@ pub(crate) async fn register(State(ingest): State<Ingest>, ids: Ids, headers: He
 }
 
 /// `PATCH /projects/{project}/webhooks/{webhook}`
+#[utoipa::path(
+    patch, path = "/projects/{projectId}/webhooks/{webhookId}", operation_id = "changeWebhook", tag = "Webhooks",
+    summary = "Change a webhook",
+    description = "Where it is disabled or gets another URL, the answer comes when no new attempt by the old state starts; `503 not_confirmed`: the change is stored, repeat the request.",
+    params(WebhookPath),
+    request_body = Change,
+    responses(
+        (status = 200, description = "The webhook", body = Success<WebhookView>),
+        refusals::Change,
+    ),
+)]
 pub(crate) async fn change(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
@@ -135,6 +180,16 @@ pub(crate) async fn change(State(ingest): State<Ingest>, ids: Ids, headers: Head
 ///
 /// A deletion that is stored but not confirmed answers 503, and its repeat finds no such webhook. So this 404 waits
 /// for the confirmation as well: whichever answer but 503 comes, no new attempt starts after it.
+#[utoipa::path(
+    delete, path = "/projects/{projectId}/webhooks/{webhookId}", operation_id = "deleteWebhook", tag = "Webhooks",
+    summary = "Delete a webhook",
+    description = "Answers when no new attempt starts; one in flight may end.",
+    params(WebhookPath),
+    responses(
+        (status = 200, description = "It is deleted", body = Success<Deleted>),
+        refusals::Delete,
+    ),
+)]
 pub(crate) async fn delete(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let shared = ingest.shared();
     let known = shared.project(&headers, &ids).await?;
@@ -163,6 +218,17 @@ pub(crate) async fn delete(State(ingest): State<Ingest>, ids: Ids, headers: Head
 }
 
 /// `POST /projects/{project}/webhooks/{webhook}/secret/rotate`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/secret/rotate", operation_id = "rotateSecret", tag = "Webhooks",
+    summary = "Replace the signing secret",
+    description = "The answer holds the new secrets, this one time.",
+    params(WebhookPath),
+    request_body = Rotation,
+    responses(
+        (status = 200, description = "The new secrets", body = Success<Rotated>),
+        refusals::Rotate,
+    ),
+)]
 pub(crate) async fn rotate(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;

@@ -3,19 +3,27 @@
 use serde::Serialize;
 use spectrum_webhook_core::ids::{ReplayId, WebhookId};
 use spectrum_webhook_core::ports::Replay;
+use utoipa::ToSchema;
 
 use crate::manage::Iso;
+use crate::openapi::words;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Replay)]
 pub(super) struct ReplayView<'a> {
+    #[schema(value_type = Uuid)]
     id: ReplayId,
+    #[schema(value_type = Uuid)]
     webhook_id: WebhookId,
+    #[schema(value_type = words::ReplayWhat)]
     what: &'static str,
     from: Iso,
     to: Iso,
     reason: &'a str,
+    #[schema(required)]
     rate_per_second: Option<u32>,
+    #[schema(value_type = words::ReplayState)]
     state: &'static str,
     total: u64,
     sent: u64,
@@ -43,8 +51,9 @@ impl<'a> ReplayView<'a> {
 }
 
 /// What a dry run says.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CountedReplay)]
 pub(super) struct Counted {
     pub(super) dry_run: bool,
     pub(super) total: u64,

@@ -12,11 +12,26 @@ use super::fields::{self, Wish};
 use crate::auth::Ids;
 use crate::identity::uuid_at;
 use crate::manage::{Answer, ok, read};
-use crate::page::{Query, page};
-use crate::problem::{self, NOT_FOUND, Problem, REPLAY_ENDED};
+use crate::openapi::bodies::NewReplay;
+use crate::openapi::parameters::{Paging, ReplayPath, WebhookPath};
+use crate::openapi::refusals;
+use crate::page::{Page, Query, page};
+use crate::problem::{self, NOT_FOUND, Problem, REPLAY_ENDED, Success};
 use crate::state::Ingest;
 
 /// `POST /projects/{project}/webhooks/{webhook}/replays`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/replays", operation_id = "createReplay", tag = "Replays",
+    summary = "Make a replay",
+    description = "With `dryRun` it is only counted, and nothing is sent.",
+    params(WebhookPath),
+    request_body = NewReplay,
+    responses(
+        (status = 202, description = "The replay, which goes on from here", body = Success<ReplayView>),
+        (status = 200, description = "Of a dry run: how many it would be", body = Success<Counted>),
+        refusals::CreateReplay,
+    ),
+)]
 pub(crate) async fn create(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
@@ -48,6 +63,16 @@ pub(crate) async fn create(State(ingest): State<Ingest>, ids: Ids, headers: Head
 }
 
 /// `GET /projects/{project}/webhooks/{webhook}/replays`
+#[utoipa::path(
+    get, path = "/projects/{projectId}/webhooks/{webhookId}/replays", operation_id = "listReplays", tag = "Replays",
+    summary = "All replays of a webhook",
+    description = "Newest first.",
+    params(WebhookPath, Paging),
+    responses(
+        (status = 200, description = "A page", body = Page<ReplayView>),
+        refusals::List,
+    ),
+)]
 pub(crate) async fn list(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, query: Query) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
@@ -67,6 +92,16 @@ fn no_replay() -> Problem {
 }
 
 /// `GET /projects/{project}/webhooks/{webhook}/replays/{replay}`
+#[utoipa::path(
+    get, path = "/projects/{projectId}/webhooks/{webhookId}/replays/{replayId}", operation_id = "showReplay", tag = "Replays",
+    summary = "A replay",
+    description = "",
+    params(ReplayPath),
+    responses(
+        (status = 200, description = "The replay", body = Success<ReplayView>),
+        refusals::Show,
+    ),
+)]
 pub(crate) async fn show(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
@@ -77,16 +112,46 @@ pub(crate) async fn show(State(ingest): State<Ingest>, ids: Ids, headers: Header
 }
 
 /// `POST /projects/{project}/webhooks/{webhook}/replays/{replay}/pause`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/replays/{replayId}/pause", operation_id = "pauseReplay", tag = "Replays",
+    summary = "Pause a replay",
+    description = "A repeat of the call changes nothing.",
+    params(ReplayPath),
+    responses(
+        (status = 200, description = "The replay", body = Success<ReplayView>),
+        refusals::TurnReplay,
+    ),
+)]
 pub(crate) async fn pause(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     turn(&ingest, &ids, &headers, ReplayState::Paused).await
 }
 
 /// `POST /projects/{project}/webhooks/{webhook}/replays/{replay}/resume`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/replays/{replayId}/resume", operation_id = "resumeReplay", tag = "Replays",
+    summary = "Go on with a replay",
+    description = "A repeat of the call changes nothing.",
+    params(ReplayPath),
+    responses(
+        (status = 200, description = "The replay", body = Success<ReplayView>),
+        refusals::TurnReplay,
+    ),
+)]
 pub(crate) async fn resume(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     turn(&ingest, &ids, &headers, ReplayState::Running).await
 }
 
 /// `POST /projects/{project}/webhooks/{webhook}/replays/{replay}/cancel`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/replays/{replayId}/cancel", operation_id = "cancelReplay", tag = "Replays",
+    summary = "Cancel a replay",
+    description = "A repeat of the call changes nothing.",
+    params(ReplayPath),
+    responses(
+        (status = 200, description = "The replay", body = Success<ReplayView>),
+        refusals::TurnReplay,
+    ),
+)]
 pub(crate) async fn cancel(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     turn(&ingest, &ids, &headers, ReplayState::Cancelled).await
 }

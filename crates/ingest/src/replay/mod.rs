@@ -7,9 +7,8 @@
 //! | `runner` | sends the events, in their order, as messages of their own |
 
 mod answer;
-mod calls;
+pub(crate) mod calls;
 mod fields;
 mod runner;
 
-pub(crate) use calls::{cancel, create, list, pause, resume, show};
 pub(crate) use runner::run;

@@ -6,33 +6,51 @@ use serde::Serialize;
 use spectrum_webhook_core::attempt::{AttemptRecord, Ended, Failure};
 use spectrum_webhook_core::ids::{EventId, Sequence, WebhookId};
 use spectrum_webhook_core::ports::AttemptFilter;
+use utoipa::ToSchema;
 
 use crate::auth::Ids;
 use crate::manage::{Answer, Iso};
-use crate::page::{Query, page};
+use crate::openapi::parameters::{AttemptQuery, Paging, ProjectPath};
+use crate::openapi::refusals;
+use crate::openapi::words;
+use crate::page::{Page, Query, page};
 use crate::problem::Problem;
 use crate::state::Ingest;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Attempt)]
 struct AttemptView<'a> {
+    #[schema(value_type = Uuid)]
     event_id: EventId,
+    #[schema(value_type = Uuid)]
     webhook_id: WebhookId,
+    #[schema(value_type = Option<Uuid>, required)]
     resend_id: Option<EventId>,
     event_type: &'a str,
+    #[schema(value_type = i64)]
     sequence: Sequence,
     attempt: u32,
     started_at: Iso,
+    #[schema(required)]
     connect_ms: Option<u32>,
+    #[schema(required)]
     first_byte_ms: Option<u32>,
     total_ms: u32,
+    #[schema(required)]
     status: Option<u16>,
+    #[schema(value_type = Option<words::AttemptFailure>, required)]
     failure: Option<&'static str>,
+    #[schema(required)]
     retry_after_ms: Option<u64>,
+    #[schema(required)]
     address: Option<String>,
     response: &'a str,
+    #[schema(value_type = words::AttemptOutcome)]
     outcome: &'static str,
+    #[schema(value_type = Option<words::NextStep>, required)]
     next: Option<&'static str>,
+    #[schema(required)]
     next_at: Option<Iso>,
 }
 
@@ -66,6 +84,16 @@ impl<'a> AttemptView<'a> {
 }
 
 /// `GET /projects/{project}/attempts`
+#[utoipa::path(
+    get, path = "/projects/{projectId}/attempts", operation_id = "listAttempts", tag = "Events",
+    summary = "The delivery log",
+    description = "A line for each attempt, newest first, a second or so after its end. A page looks through 10,000 lines at most: with filters that few lines pass it may be short and have a `nextCursor` all the same.",
+    params(ProjectPath, AttemptQuery, Paging),
+    responses(
+        (status = 200, description = "A page", body = Page<AttemptView>),
+        refusals::List,
+    ),
+)]
 pub(crate) async fn attempts(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, query: Query) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;

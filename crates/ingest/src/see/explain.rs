@@ -7,25 +7,34 @@ use spectrum_webhook_core::explain::{self, Standing};
 use spectrum_webhook_core::ids::{EventId, WebhookId};
 use spectrum_webhook_core::ports::{EventFacts, Recipient};
 use spectrum_webhook_core::time::Millis;
+use utoipa::ToSchema;
 
 use crate::auth::Ids;
 use crate::manage::{Answer, Iso, ok};
-use crate::problem::{NOT_FOUND, Problem};
+use crate::openapi::parameters::EventPath;
+use crate::openapi::refusals;
+use crate::openapi::words;
+use crate::problem::{NOT_FOUND, Problem, Success};
 use crate::state::Ingest;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ExplainedEvent)]
 struct EventView<'a> {
+    #[schema(value_type = Uuid)]
     id: EventId,
     event_type: &'a str,
     accepted_at: Iso,
+    #[schema(required)]
     size: Option<u64>,
     webhooks: Vec<RecipientView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Recipient)]
 struct RecipientView<'a> {
+    #[schema(value_type = Uuid)]
     webhook_id: WebhookId,
     webhook_url: &'a str,
     #[serde(flatten)]
@@ -33,24 +42,33 @@ struct RecipientView<'a> {
     resends: Vec<ResendView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Resend)]
 struct ResendView {
+    #[schema(value_type = Uuid)]
     resend_id: EventId,
     #[serde(flatten)]
     standing: StandingView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Standing)]
 struct StandingView {
+    #[schema(value_type = words::StandingCode)]
     code: &'static str,
     sentence: String,
+    #[schema(required)]
     since: Option<Iso>,
     attempts: u32,
+    #[schema(required)]
     last_attempt_at: Option<Iso>,
+    #[schema(required)]
     next_at: Option<Iso>,
+    #[schema(required)]
     ahead: Option<u64>,
+    #[schema(value_type = Option<Uuid>, required)]
     blocked_by: Option<EventId>,
 }
 
@@ -83,6 +101,16 @@ impl<'a> RecipientView<'a> {
 }
 
 /// `GET /projects/{project}/events/{event}`
+#[utoipa::path(
+    get, path = "/projects/{projectId}/events/{eventId}", operation_id = "explainEvent", tag = "Events",
+    summary = "Where an event stands",
+    description = "At each webhook of the project: a code for programs, and a sentence for people.",
+    params(EventPath),
+    responses(
+        (status = 200, description = "The event", body = Success<EventView>),
+        refusals::ShowByWord,
+    ),
+)]
 pub(crate) async fn explain(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;

@@ -6,10 +6,6 @@
 //! | `explain` | one event at each webhook of its project |
 //! | `webhook` | one webhook, and how it is |
 
-mod attempts;
-mod explain;
-mod webhook;
-
-pub(crate) use attempts::attempts;
-pub(crate) use explain::explain;
-pub(crate) use webhook::webhook;
+pub(crate) mod attempts;
+pub(crate) mod explain;
+pub(crate) mod webhook;

@@ -6,32 +6,45 @@ use serde::Serialize;
 use spectrum_webhook_core::explain;
 use spectrum_webhook_core::ports::WebhookFacts;
 use spectrum_webhook_core::time::Millis;
+use utoipa::ToSchema;
 
 use crate::auth::Ids;
 use crate::manage::{Answer, Iso, WebhookView, ok};
-use crate::problem::Problem;
+use crate::openapi::parameters::WebhookPath;
+use crate::openapi::refusals;
+use crate::openapi::words;
+use crate::problem::{Problem, Success};
 use crate::state::Ingest;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookWithState)]
 struct SeenWebhook<'a> {
     #[serde(flatten)]
     webhook: WebhookView<'a>,
     state: StateView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = WebhookState)]
 struct StateView {
+    #[schema(value_type = words::StateCode)]
     code: &'static str,
     sentence: String,
+    #[schema(required)]
     since: Option<Iso>,
     backlog: u64,
     set_aside: u64,
     dead_letters: u64,
+    #[schema(required)]
     oldest_accepted_at: Option<Iso>,
+    #[schema(required)]
     last_success_at: Option<Iso>,
+    #[schema(required)]
     last_failure_at: Option<Iso>,
+    #[schema(required)]
     last_failure: Option<String>,
+    #[schema(required)]
     next_probe_at: Option<Iso>,
 }
 
@@ -56,6 +69,16 @@ impl StateView {
 }
 
 /// `GET /projects/{project}/webhooks/{webhook}`
+#[utoipa::path(
+    get, path = "/projects/{projectId}/webhooks/{webhookId}", operation_id = "showWebhook", tag = "Webhooks",
+    summary = "A webhook and how it does",
+    description = "Without secrets.",
+    params(WebhookPath),
+    responses(
+        (status = 200, description = "The webhook", body = Success<SeenWebhook>),
+        refusals::Show,
+    ),
+)]
 pub(crate) async fn webhook(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;

@@ -5,28 +5,43 @@ use serde_json::value::RawValue;
 use spectrum_webhook_core::delivery::Command;
 use spectrum_webhook_core::ids::{EventId, WebhookId};
 use spectrum_webhook_core::ports::{DeadLetter, Steered};
+use utoipa::ToSchema;
 
 use crate::manage::Iso;
+use crate::openapi::bodies::CheckReport;
+use crate::openapi::words;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DeadLetter)]
 pub(super) struct LetterView<'a> {
+    #[schema(value_type = Uuid)]
     id: EventId,
+    #[schema(value_type = Uuid)]
     event_id: EventId,
+    #[schema(value_type = Uuid)]
     webhook_id: WebhookId,
     event_type: &'a str,
     sequence: i64,
+    #[schema(value_type = words::DeadReason)]
     reason: &'static str,
+    #[schema(value_type = words::Fault)]
     fault: &'static str,
     attempts: u32,
+    #[schema(required)]
     last: Option<&'a str>,
     accepted_at: Iso,
     died_at: Iso,
+    #[schema(value_type = words::LetterState)]
     state: &'static str,
+    #[schema(required)]
     closed_at: Option<Iso>,
+    #[schema(required)]
     closed_reason: Option<&'a str>,
+    #[schema(value_type = Option<Uuid>, required)]
     resent_as: Option<EventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     body: Option<&'a str>,
 }
 
@@ -60,43 +75,57 @@ impl<'a> LetterView<'a> {
 }
 
 /// A message that the queue has taken.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SentMessage)]
 pub(crate) struct Sent {
+    #[schema(value_type = Uuid)]
     pub(super) id: EventId,
+    #[schema(value_type = Uuid)]
     pub(super) event_id: EventId,
 }
 
 /// One of several dead letters that were to be sent again.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ResendOutcome)]
 pub(super) struct SentOne {
     /// The dead letter.
+    #[schema(value_type = Uuid)]
     pub(super) letter: EventId,
     /// The resend; none when it was refused.
+    #[schema(value_type = Option<Uuid>, required)]
     pub(super) id: Option<EventId>,
+    #[schema(value_type = Option<words::ProblemCode>, required)]
     pub(super) code: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DiscardedLetters)]
 pub(super) struct Discarded {
     pub(super) discarded: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Steering)]
 pub(crate) struct SteeredView<'a> {
+    #[schema(value_type = Uuid)]
     id: EventId,
+    #[schema(value_type = words::SteeringCommand)]
     command: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>, nullable = false)]
     event: Option<EventId>,
     reason: &'a str,
     asked_at: Iso,
     done: bool,
+    #[schema(required)]
     done_at: Option<Iso>,
     deliveries: u64,
     /// Of a check, once it is done; `null` when the webhook was disabled or deleted meanwhile.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CheckReport>)]
     report: Option<Option<&'a RawValue>>,
 }
 

@@ -19,8 +19,11 @@ use super::{Extra, fields, must_be_enabled, test_event};
 use crate::auth::Ids;
 use crate::identity;
 use crate::manage::{Answer, read};
-use crate::page::{Query, page};
-use crate::problem::{self, NOTHING_TO_SKIP, Problem};
+use crate::openapi::bodies::{Because, Skip};
+use crate::openapi::parameters::{Paging, WebhookPath};
+use crate::openapi::refusals;
+use crate::page::{Page, Query, page};
+use crate::problem::{self, NOTHING_TO_SKIP, Problem, Success};
 use crate::state::{Ingest, Shared};
 
 /// The type of the messages; no receiver sees it.
@@ -31,6 +34,18 @@ const CHECK_REASON: &str = "check";
 const POLLS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(320));
 
 /// `POST /projects/{project}/webhooks/{webhook}/resume`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/resume", operation_id = "resumeWebhook", tag = "Steering",
+    summary = "End an outage now",
+    description = "Takes its turn in the queue and waits for the attempt in flight.",
+    params(WebhookPath),
+    request_body = Because,
+    responses(
+        (status = 200, description = "It is done", body = Success<SteeredView>),
+        (status = 202, description = "It will be done: see the steerings", body = Success<SteeredView>),
+        refusals::Steer,
+    ),
+)]
 pub(crate) async fn resume(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;
@@ -39,6 +54,18 @@ pub(crate) async fn resume(State(ingest): State<Ingest>, ids: Ids, headers: Head
 }
 
 /// `POST /projects/{project}/webhooks/{webhook}/drop`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/drop", operation_id = "dropWebhook", tag = "Steering",
+    summary = "Drop all that waits",
+    description = "Takes its turn in the queue and waits for the attempt in flight.",
+    params(WebhookPath),
+    request_body = Because,
+    responses(
+        (status = 200, description = "It is done", body = Success<SteeredView>),
+        (status = 202, description = "It will be done: see the steerings", body = Success<SteeredView>),
+        refusals::Steer,
+    ),
+)]
 pub(crate) async fn drop(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;
@@ -49,6 +76,18 @@ pub(crate) async fn drop(State(ingest): State<Ingest>, ids: Ids, headers: Header
 /// `POST /projects/{project}/webhooks/{webhook}/skip`
 ///
 /// The one that is skipped is named in the message, so that a copy of the message that comes again skips no other.
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/skip", operation_id = "skipWebhook", tag = "Steering",
+    summary = "Give up one event",
+    description = "Takes its turn in the queue and waits for the attempt in flight.",
+    params(WebhookPath),
+    request_body = Skip,
+    responses(
+        (status = 200, description = "It is done", body = Success<SteeredView>),
+        (status = 202, description = "It will be done: see the steerings", body = Success<SteeredView>),
+        refusals::Skip,
+    ),
+)]
 pub(crate) async fn skip(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;
@@ -67,6 +106,17 @@ pub(crate) async fn skip(State(ingest): State<Ingest>, ids: Ids, headers: Header
 /// `POST /projects/{project}/webhooks/{webhook}/check`
 ///
 /// The request is made by whoever delivers, so that it goes the way that deliveries go.
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/check", operation_id = "checkWebhook", tag = "Steering",
+    summary = "Make one signed request now",
+    description = "Beside its lane; it is in no delivery log and is not repeated.",
+    params(WebhookPath),
+    responses(
+        (status = 200, description = "How each step went", body = Success<SteeredView>),
+        (status = 202, description = "It is being made: see the steerings", body = Success<SteeredView>),
+        refusals::Try,
+    ),
+)]
 pub(crate) async fn check(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;
@@ -77,6 +127,16 @@ pub(crate) async fn check(State(ingest): State<Ingest>, ids: Ids, headers: Heade
 }
 
 /// `GET /projects/{project}/webhooks/{webhook}/steerings`
+#[utoipa::path(
+    get, path = "/projects/{projectId}/webhooks/{webhookId}/steerings", operation_id = "listSteerings", tag = "Steering",
+    summary = "What was done so far",
+    description = "Newest first.",
+    params(WebhookPath, Paging),
+    responses(
+        (status = 200, description = "A page", body = Page<SteeredView>),
+        refusals::List,
+    ),
+)]
 pub(crate) async fn steerings(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, query: Query) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;

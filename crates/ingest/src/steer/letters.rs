@@ -15,14 +15,27 @@ use super::{Extra, fields, must_be_enabled};
 use crate::auth::Ids;
 use crate::identity;
 use crate::manage::{Answer, ok, read};
-use crate::page::{Query, page};
-use crate::problem::{self, LETTER_CLOSED, NOT_FOUND, Problem};
+use crate::openapi::bodies::{Discarding, Resends};
+use crate::openapi::parameters::{self, LetterPath, Paging, ProjectPath, WebhookPath};
+use crate::openapi::refusals;
+use crate::page::{Page, Query, page};
+use crate::problem::{self, LETTER_CLOSED, NOT_FOUND, Problem, Success};
 use crate::state::{Ingest, Shared};
 
 /// Dead letters that one transaction discards.
 const STEP: u32 = 500;
 
 /// `GET /projects/{project}/dead-letters`
+#[utoipa::path(
+    get, path = "/projects/{projectId}/dead-letters", operation_id = "listDeadLetters", tag = "Dead letters",
+    summary = "All dead letters",
+    description = "Those given up last first.",
+    params(ProjectPath, parameters::LetterQuery, Paging),
+    responses(
+        (status = 200, description = "A page", body = Page<LetterView>),
+        refusals::List,
+    ),
+)]
 pub(crate) async fn letters(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, query: Query) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
@@ -57,6 +70,16 @@ fn no_letter() -> Problem {
 }
 
 /// `GET /projects/{project}/webhooks/{webhook}/dead-letters/{letter}`
+#[utoipa::path(
+    get, path = "/projects/{projectId}/webhooks/{webhookId}/dead-letters/{letterId}", operation_id = "showDeadLetter", tag = "Dead letters",
+    summary = "A dead letter",
+    description = "With its body as it was posted.",
+    params(LetterPath),
+    responses(
+        (status = 200, description = "The dead letter", body = Success<LetterView>),
+        refusals::ShowByWord,
+    ),
+)]
 pub(crate) async fn letter(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;
@@ -68,6 +91,16 @@ pub(crate) async fn letter(State(ingest): State<Ingest>, ids: Ids, headers: Head
 }
 
 /// `POST /projects/{project}/webhooks/{webhook}/dead-letters/{letter}/resend`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/dead-letters/{letterId}/resend", operation_id = "resendDeadLetter", tag = "Dead letters",
+    summary = "Send a dead letter again",
+    description = "Behind what is waiting, with an id of its own.",
+    params(LetterPath),
+    responses(
+        (status = 202, description = "The queue has it", body = Success<Sent>),
+        refusals::Resend,
+    ),
+)]
 pub(crate) async fn resend(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;
@@ -81,6 +114,17 @@ pub(crate) async fn resend(State(ingest): State<Ingest>, ids: Ids, headers: Head
 /// `POST /projects/{project}/webhooks/{webhook}/dead-letters/resend`
 ///
 /// In the order in which they are named. One that is refused stops none behind it; a queue that does not confirm does.
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/dead-letters/resend", operation_id = "resendDeadLetters", tag = "Dead letters",
+    summary = "Send several dead letters again",
+    description = "In the order in which they are named. One that is refused stops none behind it.",
+    params(WebhookPath),
+    request_body = Resends,
+    responses(
+        (status = 202, description = "For each the id of its resend, or why there is none", body = Success<Vec<SentOne>>),
+        refusals::ResendMany,
+    ),
+)]
 pub(crate) async fn resend_many(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;
@@ -99,6 +143,17 @@ pub(crate) async fn resend_many(State(ingest): State<Ingest>, ids: Ids, headers:
 }
 
 /// `POST /projects/{project}/webhooks/{webhook}/dead-letters/discard`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/dead-letters/discard", operation_id = "discardDeadLetters", tag = "Dead letters",
+    summary = "Discard dead letters",
+    description = "Those named, or all open ones.",
+    params(WebhookPath),
+    request_body = Discarding,
+    responses(
+        (status = 200, description = "How many were discarded", body = Success<Discarded>),
+        refusals::Discard,
+    ),
+)]
 pub(crate) async fn discard(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap, body: Body) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?.id;

@@ -13,9 +13,9 @@
 
 mod answer;
 mod fields;
-mod lane;
-mod letters;
-mod test_event;
+pub(crate) mod lane;
+pub(crate) mod letters;
+pub(crate) mod test_event;
 
 use std::sync::Arc;
 
@@ -27,9 +27,6 @@ use spectrum_webhook_core::webhook::Webhook;
 
 pub(crate) use answer::SteeredView;
 pub(crate) use fields::reason;
-pub(crate) use lane::{check, drop, resume, skip, steerings};
-pub(crate) use letters::{discard, letter, letters, resend, resend_many};
-pub(crate) use test_event::test;
 
 use crate::problem::{Problem, UNAVAILABLE, WEBHOOK_DISABLED};
 use crate::state::Shared;

@@ -13,7 +13,9 @@ use super::{Extra, must_be_enabled};
 use crate::auth::Ids;
 use crate::identity;
 use crate::manage::{Answer, Iso};
-use crate::problem;
+use crate::openapi::parameters::{TraceHeaders, WebhookPath};
+use crate::openapi::refusals;
+use crate::problem::{self, Success};
 use crate::state::Ingest;
 
 /// The type of a test event.
@@ -39,6 +41,16 @@ pub(super) fn body(id: EventId, now: Millis) -> Bytes {
 }
 
 /// `POST /projects/{project}/webhooks/{webhook}/test`
+#[utoipa::path(
+    post, path = "/projects/{projectId}/webhooks/{webhookId}/test", operation_id = "testWebhook", tag = "Steering",
+    summary = "Send a test event",
+    description = "To this webhook alone, whatever types that takes, behind what is waiting for it.",
+    params(WebhookPath, TraceHeaders),
+    responses(
+        (status = 202, description = "The queue has it", body = Success<Sent>),
+        refusals::Try,
+    ),
+)]
 pub(crate) async fn test(State(ingest): State<Ingest>, ids: Ids, headers: HeaderMap) -> Answer {
     let shared = ingest.shared();
     let project = shared.project(&headers, &ids).await?;
