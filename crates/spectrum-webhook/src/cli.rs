@@ -72,6 +72,8 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Print the description of the HTTP API, in OpenAPI 3.1: what a server has at `/openapi.json`.
+    Openapi,
     /// Show it all: events through failing URLs and a `kill -9`, checked by an independent verifier.
     Demo(Demo),
 }

@@ -207,7 +207,7 @@ pub(crate) struct CheckReport {
 /// One step of a check.
 #[derive(ToSchema)]
 pub(crate) struct CheckStep {
-    step: words::CheckStep,
+    step: words::CheckedStep,
     outcome: words::CheckOutcome,
     /// What that means, and what to do.
     sentence: String,

@@ -14,8 +14,11 @@ pub(crate) mod refusals;
 pub(crate) mod site;
 pub(crate) mod words;
 
+use std::collections::BTreeMap;
+
+use utoipa::openapi::schema::{Array, ArrayItems, Schema};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{OpenApi, RefOr, Required};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
 use utoipa::{Modify, OpenApi as _};
 
 use crate::problem::{self, ProblemBody};
@@ -80,8 +83,25 @@ pub(crate) fn text(mut api: OpenApi) -> String {
         body.required = Some(Required::False);
     }
     let components = api.components.get_or_insert_default();
+    name_answers(&mut components.schemas);
     components.responses.extend(used.map(|(name, response)| (name, response.into())));
     json(&api) + "\n"
+}
+
+/// Names what an answer holds: the macro writes the parameter of a type out where it stands.
+fn name_answers(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    let known: Vec<_> = schemas.iter().map(|(name, schema)| (name.clone(), schema.clone())).collect();
+    for answer in schemas.values_mut() {
+        let RefOr::T(Schema::Object(answer)) = answer else { continue };
+        let held = match answer.properties.get_mut("data") {
+            Some(RefOr::T(Schema::Array(Array { items: ArrayItems::RefOrSchema(item), .. }))) => item.as_mut(),
+            Some(data) => data,
+            None => continue,
+        };
+        if let Some((name, _)) = known.iter().find(|(_, schema)| schema == held) {
+            *held = Ref::from_schema_name(name).into();
+        }
+    }
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {

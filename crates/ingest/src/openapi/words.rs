@@ -99,7 +99,7 @@ words! {
         [Command::Resume, skip, Command::Drop(Millis(0)), Command::Check].map(|command| command.code())
     };
     /// A step of a check, in their order.
-    CheckStep: ["url", "name", "address", "connection", "tls", "request", "answer"];
+    CheckedStep: ["url", "name", "address", "connection", "tls", "request", "answer"];
     /// What came of a step.
     CheckOutcome: [Outcome::Passed, Outcome::Failed, Outcome::NotReached].map(|outcome| match outcome {
         Outcome::Passed => "passed",

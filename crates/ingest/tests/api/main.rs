@@ -4,6 +4,7 @@
 
 mod accepted;
 mod batch;
+mod described;
 mod idempotency;
 mod letters;
 mod manage;

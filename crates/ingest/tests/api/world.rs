@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Request, StatusCode};
@@ -24,6 +24,8 @@ use spectrum_webhook_core::webhook::{DisabledReason, SigningSecret, Webhook};
 use spectrum_webhook_ingest::{Ingest, Metrics, OperatorToken, Ports, Settings, router};
 use tokio::sync::{Notify, Semaphore};
 use tower::ServiceExt as _;
+
+use crate::described::is_described;
 
 pub(crate) const SECRET: &str = "project-secret";
 pub(crate) const OPERATOR: &str = "operator-token-of-32-characters!";
@@ -460,12 +462,24 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(body.into()).expect("a request");
+        // What comes in one piece can be looked at.
+        let body = body.into();
+        let (body, known) = match body.size_hint().exact() {
+            Some(_) => {
+                let bytes = body.collect().await.expect("a body").to_bytes();
+                (Body::from(bytes.clone()), Some(bytes))
+            }
+            None => (body, None),
+        };
+        let request = request.body(body).expect("a request");
         let response = self.router.clone().oneshot(request).await.expect("an answer");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
-        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
-        Reply { status: parts.status, headers: parts.headers, text }
+        let compressed = parts.headers.contains_key("content-encoding");
+        let text = if compressed { String::new() } else { String::from_utf8(bytes.to_vec()).expect("UTF-8") };
+        let reply = Reply { status: parts.status, headers: parts.headers, text };
+        is_described(method, path, known.as_deref(), &reply);
+        reply
     }
 
     /// With the project's credentials.

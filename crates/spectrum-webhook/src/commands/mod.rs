@@ -10,6 +10,7 @@ mod event;
 mod listen;
 mod lists;
 mod migrate;
+mod openapi;
 mod output;
 mod project;
 mod replay;
@@ -51,6 +52,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(command) => dead_letters::dead_letters(command),
         Command::Replay(command) => replay::replay(command),
         Command::Completions { shell } => completions::completions(shell),
+        Command::Openapi => openapi::openapi(),
         Command::Demo(arguments) => demo::demo(&arguments),
     }
 }
