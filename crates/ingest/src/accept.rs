@@ -73,8 +73,10 @@ pub(crate) struct Post {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AcceptedEvent)]
 pub(crate) struct Accepted {
+    /// The event's id: that of the first post of it.
     #[schema(value_type = Uuid)]
     id: EventId,
+    /// Whether it was posted before, and so is not queued again.
     duplicate: bool,
 }
 

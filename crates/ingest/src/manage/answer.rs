@@ -38,6 +38,7 @@ impl Serialize for Iso {
 pub(crate) struct ProjectView<'a> {
     #[schema(value_type = Uuid)]
     id: ProjectId,
+    /// What people call it.
     name: &'a str,
     created_at: Iso,
 }
@@ -54,28 +55,36 @@ impl<'a> ProjectView<'a> {
 pub(crate) struct WebhookView<'a> {
     #[schema(value_type = Uuid)]
     id: WebhookId,
+    /// As it was sent, to the byte.
     webhook_url: &'a str,
+    /// 64 hex characters, the key as they stand. Only in the answer to its registration.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     signing_secret: Option<&'a str>,
     created_at: Iso,
     updated_at: Iso,
+    /// Whether it takes events.
     enabled: bool,
     #[schema(value_type = words::WebhookStatus)]
     status: &'static str,
+    /// Since when it is disabled.
     #[schema(required)]
     disabled_at: Option<Iso>,
     #[schema(value_type = Option<words::DisabledReason>, required)]
     disabled_reason: Option<&'static str>,
+    /// `null` is all.
     #[schema(required)]
     event_types: Option<&'a [String]>,
+    /// The same key for Standard Webhooks libraries. Only in the answer to its registration.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     standard_signing_secret: Option<String>,
     /// The values may be credentials: they are never shown.
     header_names: Vec<&'a str>,
+    /// The most attempts a second; `null` is no limit.
     #[schema(required)]
     rate_limit: Option<u16>,
+    /// How long one attempt may take; `null` is the deployment's own time.
     #[schema(required)]
     attempt_timeout_seconds: Option<u64>,
 }
@@ -118,6 +127,7 @@ impl<'a> WebhookView<'a> {
 pub(crate) struct Checked<'a> {
     #[serde(flatten)]
     pub(crate) webhook: WebhookView<'a>,
+    /// Only if it was asked for.
     #[schema(value_type = Option<SteeredView>)]
     pub(crate) check: Option<SteeredView<'a>>,
 }
@@ -135,8 +145,11 @@ pub(crate) struct Deleted {
 pub(crate) struct Rotated<'a> {
     #[schema(value_type = Uuid)]
     id: WebhookId,
+    /// 64 hex characters, the key as they stand.
     signing_secret: &'a str,
+    /// The same key for Standard Webhooks libraries.
     standard_signing_secret: String,
+    /// Until when the old secret signs too; `null`: it has ended.
     #[schema(required)]
     previous_secret_expires_at: Option<Iso>,
     updated_at: Iso,

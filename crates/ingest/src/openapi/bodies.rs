@@ -61,20 +61,35 @@ pub(crate) struct Registration {
     webhook_url: String,
     /// `null` (all), or names of events, in each of which up to 8 `*` stand for any run of characters.
     #[schema(min_items = 1, max_items = 100)]
-    event_types: Option<Vec<String>>,
+    event_types: Option<Vec<Pattern>>,
     /// Headers that deliveries carry beside ours: at most 20; the reference says which ones. Their values are never
     /// shown again.
-    headers: Option<BTreeMap<String, String>>,
+    headers: Option<BTreeMap<HeaderName, HeaderValue>>,
     /// The most attempts a second, retries included.
     #[schema(minimum = 1, maximum = 1000)]
     rate_limit: Option<u16>,
-    /// How long one attempt may take, in seconds, up to what the deployment allows: 30 by default.
-    #[schema(minimum = 1)]
+    /// How long one attempt may take, in seconds, up to what the deployment allows.
+    #[schema(minimum = 1, maximum = 30)]
     attempt_timeout_seconds: Option<u32>,
     /// Whether one request is made to it at once; the answer then has a `check`.
     #[schema(required = false, default = false)]
     check: bool,
 }
+
+/// The name of events, in which up to 8 `*` stand for any run of characters.
+#[derive(ToSchema)]
+#[schema(as = EventPattern, value_type = String, pattern = "^[!-~]{1,64}$", examples("message.*"))]
+struct Pattern(String);
+
+/// The name of a header: an HTTP token, and none of those that deliveries have of their own.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$", examples("X-Tenant"))]
+struct HeaderName(String);
+
+/// The value of a header: visible ASCII characters, with spaces and tabs between them.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^[!-~]([\t -~]{0,1022}[!-~])?$", examples("t-1"))]
+struct HeaderValue(String);
 
 /// What changes of a webhook. What is not sent stays.
 #[derive(ToSchema)]
@@ -93,14 +108,14 @@ pub(crate) struct Change {
     enabled: bool,
     /// As at its registration.
     #[schema(min_items = 1, max_items = 100)]
-    event_types: Option<Vec<String>>,
+    event_types: Option<Vec<Pattern>>,
     /// As at its registration; they replace all headers.
-    headers: Option<BTreeMap<String, String>>,
+    headers: Option<BTreeMap<HeaderName, HeaderValue>>,
     /// As at its registration.
     #[schema(minimum = 1, maximum = 1000)]
     rate_limit: Option<u16>,
     /// As at its registration.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 30)]
     attempt_timeout_seconds: Option<u32>,
 }
 
@@ -118,7 +133,11 @@ pub(crate) struct Rotation {
 #[schema(examples(json!({ "reason": "they mended their server" })))]
 pub(crate) struct Because {
     /// For those who look later, on one line.
-    #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     reason: String,
 }
 
@@ -127,7 +146,11 @@ pub(crate) struct Because {
 #[schema(rename_all = "camelCase", examples(json!({ "reason": "it breaks their parser" })))]
 pub(crate) struct Skip {
     /// For those who look later, on one line.
-    #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     reason: String,
     /// The event; none is the first that waits.
     event_id: Option<Uuid>,
@@ -152,17 +175,31 @@ pub(crate) enum Discarding {
         /// Their ids.
         #[schema(min_items = 1, max_items = 100)]
         ids: Vec<Uuid>,
+        /// That not all are meant.
+        #[schema(schema_with = words::never, required = false)]
+        all: bool,
         /// For those who look later, on one line.
-        #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+        #[schema(
+            min_length = 1,
+            max_length = 500,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         reason: String,
     },
     /// All open ones of the webhook.
     All {
+        /// That none is named.
+        #[schema(schema_with = words::nothing, required = false)]
+        ids: (),
         /// That all are meant.
         #[schema(schema_with = words::always)]
         all: bool,
         /// For those who look later, on one line.
-        #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+        #[schema(
+            min_length = 1,
+            max_length = 500,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )]
         reason: String,
     },
 }
@@ -180,7 +217,11 @@ pub(crate) struct NewReplay {
     /// Events that were accepted before this time; up to now if it is not said.
     to: Option<Iso>,
     /// For those who look later, on one line. Only a dry run goes without.
-    #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     reason: Option<String>,
     /// Events a second; `null` is as many as the queue takes.
     #[schema(minimum = 1, maximum = 1000)]

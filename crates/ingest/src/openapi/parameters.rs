@@ -68,7 +68,7 @@ pub(crate) struct Paging {
     #[param(required = false, minimum = 1, maximum = 200, default = 50)]
     limit: u32,
     /// The `nextCursor` of the page before, as it stands; none for the first page.
-    #[param(required = false, max_length = 683)]
+    #[param(required = false, max_length = 683, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: String,
 }
 

@@ -24,6 +24,11 @@ pub(crate) fn never() -> Object {
     ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([false])).build()
 }
 
+/// `null`.
+pub(crate) fn nothing() -> Object {
+    ObjectBuilder::new().schema_type(Type::Null).build()
+}
+
 macro_rules! words {
     ($($(#[doc = $doc:literal])+ $name:ident: $words:expr;)*) => {$(
         $(#[doc = $doc])+

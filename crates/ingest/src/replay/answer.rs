@@ -18,14 +18,19 @@ pub(super) struct ReplayView<'a> {
     webhook_id: WebhookId,
     #[schema(value_type = words::ReplayWhat)]
     what: &'static str,
+    /// The first time of acceptance.
     from: Iso,
+    /// The time of acceptance at which it ends.
     to: Iso,
     reason: &'a str,
+    /// Events a second; `null` is as many as the queue takes.
     #[schema(required)]
     rate_per_second: Option<u32>,
     #[schema(value_type = words::ReplayState)]
     state: &'static str,
+    /// How many it was to send when it was made.
     total: u64,
+    /// How many the queue has taken.
     sent: u64,
     created_at: Iso,
     updated_at: Iso,
@@ -56,5 +61,6 @@ impl<'a> ReplayView<'a> {
 #[schema(as = CountedReplay)]
 pub(super) struct Counted {
     pub(super) dry_run: bool,
+    /// How many it would send.
     pub(super) total: u64,
 }

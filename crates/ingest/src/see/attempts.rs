@@ -25,31 +25,43 @@ struct AttemptView<'a> {
     event_id: EventId,
     #[schema(value_type = Uuid)]
     webhook_id: WebhookId,
+    /// Of a resend: its own id.
     #[schema(value_type = Option<Uuid>, required)]
     resend_id: Option<EventId>,
     event_type: &'a str,
+    /// It grows from event to event of a project.
     #[schema(value_type = i64)]
     sequence: Sequence,
+    /// 1, 2, …
     attempt: u32,
     started_at: Iso,
+    /// Until the connection stood, in milliseconds.
     #[schema(required)]
     connect_ms: Option<u32>,
+    /// Until the status line, in milliseconds.
     #[schema(required)]
     first_byte_ms: Option<u32>,
+    /// The whole attempt, in milliseconds.
     total_ms: u32,
+    /// The answer's status; `null`: there was no answer.
     #[schema(required)]
     status: Option<u16>,
+    /// Why there was no answer.
     #[schema(value_type = Option<words::AttemptFailure>, required)]
     failure: Option<&'static str>,
+    /// For how long the answer asked to wait.
     #[schema(required)]
     retry_after_ms: Option<u64>,
+    /// The address that was called.
     #[schema(required)]
     address: Option<String>,
+    /// The start of the answer's body, at most 1 KiB, control and invisible characters escaped.
     response: &'a str,
     #[schema(value_type = words::AttemptOutcome)]
     outcome: &'static str,
     #[schema(value_type = Option<words::NextStep>, required)]
     next: Option<&'static str>,
+    /// When it was to be tried again.
     #[schema(required)]
     next_at: Option<Iso>,
 }

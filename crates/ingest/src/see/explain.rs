@@ -25,6 +25,7 @@ struct EventView<'a> {
     id: EventId,
     event_type: &'a str,
     accepted_at: Iso,
+    /// In bytes, where it is known.
     #[schema(required)]
     size: Option<u64>,
     webhooks: Vec<RecipientView<'a>>,
@@ -58,16 +59,22 @@ struct ResendView {
 struct StandingView {
     #[schema(value_type = words::StandingCode)]
     code: &'static str,
+    /// For people: it may be worded better any day.
     sentence: String,
+    /// Since when it is so, where that is known.
     #[schema(required)]
     since: Option<Iso>,
+    /// How often it was tried.
     attempts: u32,
     #[schema(required)]
     last_attempt_at: Option<Iso>,
+    /// When it is tried again.
     #[schema(required)]
     next_at: Option<Iso>,
+    /// How many deliveries must end before it is tried; 10,000 means so many or more.
     #[schema(required)]
     ahead: Option<u64>,
+    /// The event of the first of them.
     #[schema(value_type = Option<Uuid>, required)]
     blocked_by: Option<EventId>,
 }

@@ -30,20 +30,28 @@ struct SeenWebhook<'a> {
 struct StateView {
     #[schema(value_type = words::StateCode)]
     code: &'static str,
+    /// For people: it may be worded better any day.
     sentence: String,
+    /// Since when it is so, where that is known.
     #[schema(required)]
     since: Option<Iso>,
+    /// How many deliveries wait; 10,000 means so many or more.
     backlog: u64,
+    /// How many are set aside: all their attempts failed, and the next events tell whether they or the URL is at fault.
     set_aside: u64,
+    /// How many dead letters are open.
     dead_letters: u64,
+    /// When the oldest event that waits was accepted.
     #[schema(required)]
     oldest_accepted_at: Option<Iso>,
     #[schema(required)]
     last_success_at: Option<Iso>,
     #[schema(required)]
     last_failure_at: Option<Iso>,
+    /// How the last failure ended: `status_503`, `timeout`, …
     #[schema(required)]
     last_failure: Option<String>,
+    /// When the URL is tried again while it is down.
     #[schema(required)]
     next_probe_at: Option<Iso>,
 }

@@ -15,6 +15,7 @@ use crate::openapi::words;
 #[serde(rename_all = "camelCase")]
 #[schema(as = DeadLetter)]
 pub(super) struct LetterView<'a> {
+    /// The event's id, or that of the resend that died.
     #[schema(value_type = Uuid)]
     id: EventId,
     #[schema(value_type = Uuid)]
@@ -28,6 +29,7 @@ pub(super) struct LetterView<'a> {
     #[schema(value_type = words::Fault)]
     fault: &'static str,
     attempts: u32,
+    /// How the last attempt ended: `status_422`, `timeout`, …
     #[schema(required)]
     last: Option<&'a str>,
     accepted_at: Iso,
@@ -36,10 +38,13 @@ pub(super) struct LetterView<'a> {
     state: &'static str,
     #[schema(required)]
     closed_at: Option<Iso>,
+    /// Why a person closed it.
     #[schema(required)]
     closed_reason: Option<&'a str>,
+    /// The id of its resend.
     #[schema(value_type = Option<Uuid>, required)]
     resent_as: Option<EventId>,
+    /// The event as it was posted. Not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     body: Option<&'a str>,
@@ -79,6 +84,7 @@ impl<'a> LetterView<'a> {
 #[serde(rename_all = "camelCase")]
 #[schema(as = SentMessage)]
 pub(crate) struct Sent {
+    /// Of the message: a resend has an id of its own.
     #[schema(value_type = Uuid)]
     pub(super) id: EventId,
     #[schema(value_type = Uuid)]
@@ -96,6 +102,7 @@ pub(super) struct SentOne {
     /// The resend; none when it was refused.
     #[schema(value_type = Option<Uuid>, required)]
     pub(super) id: Option<EventId>,
+    /// Why there is no resend.
     #[schema(value_type = Option<words::ProblemCode>, required)]
     pub(super) code: Option<&'static str>,
 }
@@ -103,6 +110,7 @@ pub(super) struct SentOne {
 #[derive(Serialize, ToSchema)]
 #[schema(as = DiscardedLetters)]
 pub(super) struct Discarded {
+    /// How many.
     pub(super) discarded: u64,
 }
 
@@ -114,14 +122,17 @@ pub(crate) struct SteeredView<'a> {
     id: EventId,
     #[schema(value_type = words::SteeringCommand)]
     command: &'a str,
+    /// The event that was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>, nullable = false)]
     event: Option<EventId>,
     reason: &'a str,
     asked_at: Iso,
+    /// Whether it is done; if not, it will be.
     done: bool,
     #[schema(required)]
     done_at: Option<Iso>,
+    /// How many deliveries it concerned.
     deliveries: u64,
     /// Of a check, once it is done; `null` when the webhook was disabled or deleted meanwhile.
     #[serde(skip_serializing_if = "Option::is_none")]
