@@ -1,12 +1,11 @@
 //! The parameters of the calls, as they are described. They are read by [`Ids`](crate::auth::Ids) and
-//! [`Query`](crate::page::Query).
+//! [`Query`](crate::page::Query). None has an example: the page would send it with every call that is tried.
 #![expect(dead_code, reason = "these describe what is read elsewhere, and are never made")]
 
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::words;
-use crate::manage::Iso;
 
 /// `/projects/{projectId}`
 #[derive(IntoParams)]
@@ -68,7 +67,7 @@ pub(crate) struct Paging {
     #[param(required = false, minimum = 1, maximum = 200, default = 50)]
     limit: u32,
     /// The `nextCursor` of the page before, as it stands; none for the first page.
-    #[param(required = false, max_length = 683, pattern = "^[A-Za-z0-9_-]+$")]
+    #[param(required = false, max_length = 683, pattern = "^[A-Za-z0-9_-]*$")]
     cursor: String,
 }
 
@@ -89,11 +88,11 @@ pub(crate) struct LetterQuery {
     #[param(required = false, inline)]
     fault: words::Fault,
     /// Given up at this time or later.
-    #[param(required = false, inline)]
-    from: Iso,
+    #[param(required = false, format = DateTime)]
+    from: String,
     /// Given up before this time.
-    #[param(required = false, inline)]
-    to: Iso,
+    #[param(required = false, format = DateTime)]
+    to: String,
 }
 
 /// Which attempts are wanted.
@@ -110,20 +109,20 @@ pub(crate) struct AttemptQuery {
     #[param(required = false, inline)]
     outcome: words::AttemptOutcome,
     /// Answered with this status, or one of this class: `503`, `5xx`.
-    #[param(required = false, pattern = "^[1-9]([0-9]{2}|xx)$", example = "5xx")]
+    #[param(required = false, pattern = "^[1-9]([0-9]{2}|xx)$")]
     status: String,
     /// Failed in this way.
     #[param(required = false, inline)]
     failure: words::AttemptFailure,
     /// Of events of this type.
-    #[param(required = false, pattern = "^[!-~]{1,64}$", example = "messages")]
+    #[param(required = false, pattern = "^[!-~]{1,64}$")]
     r#type: String,
     /// Begun at this time or later.
-    #[param(required = false, inline)]
-    from: Iso,
+    #[param(required = false, format = DateTime)]
+    from: String,
     /// Begun before this time.
-    #[param(required = false, inline)]
-    to: Iso,
+    #[param(required = false, format = DateTime)]
+    to: String,
 }
 
 /// Headers of an event.
@@ -132,10 +131,10 @@ pub(crate) struct AttemptQuery {
 pub(crate) struct EventHeaders {
     /// What makes two posts of the project the same: one value with one body. Of a batch, each line has the key and its
     /// own number.
-    #[param(rename = "Idempotency-Key", required = false, pattern = "^[!-~]{1,255}$", example = "order-4711")]
+    #[param(rename = "Idempotency-Key", required = false, pattern = "^[!-~]{1,255}$")]
     idempotency_key: String,
     /// The W3C trace context that the event belongs to; one that is not valid is ignored.
-    #[param(required = false, example = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+    #[param(required = false)]
     traceparent: String,
 }
 
@@ -144,6 +143,6 @@ pub(crate) struct EventHeaders {
 #[into_params(parameter_in = Header)]
 pub(crate) struct TraceHeaders {
     /// The W3C trace context that the event belongs to; one that is not valid is ignored.
-    #[param(required = false, example = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+    #[param(required = false)]
     traceparent: String,
 }
