@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::path::Path;
+
 use common::{Server, binary, client, complaint, create_project, printed, run};
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -122,4 +124,21 @@ async fn another_master_key_is_refused() {
     let refused = run(other.env("SPECTRUM_MASTER_KEY", "ab".repeat(32))).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(complaint(&refused).contains("master key"), "{}", complaint(&refused));
+}
+
+#[tokio::test]
+async fn a_server_describes_its_api_to_anybody_in_the_words_that_are_printed_and_committed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&folder.path().join("data")).await;
+    let text = async |path: &str| {
+        let answer = client().get(format!("{}{path}", server.api)).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}");
+        String::from_utf8(answer.bytes().await.expect("a body").to_vec()).expect("text")
+    };
+    let served = text("/openapi.json").await;
+    assert_eq!(served, printed(&run(binary().arg("openapi")).await));
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
+    assert_eq!(served, std::fs::read_to_string(committed).expect("the committed copy"));
+    assert!(text("/docs").await.contains("/docs/swagger-initializer.js"));
+    assert_eq!(server.terminate().await, Some(0));
 }
