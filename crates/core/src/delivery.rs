@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Failure;
 use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
+use crate::ordering::Space;
 use crate::time::Millis;
 
 /// What identifies a delivery.
@@ -130,6 +131,8 @@ pub struct HeldDelivery {
     pub attempts: u32,
     /// Whether one of them was sent.
     pub sent: bool,
+    /// The event's space.
+    pub space: Space,
     /// The event.
     pub message: Message,
 }

@@ -120,12 +120,24 @@ fn string_of(value: &RawValue) -> Option<Vec<u8>> {
     serde_json::from_str::<Text<'_>>(value.get()).ok().map(|text| text.0.into_owned())
 }
 
+/// The bytes of `space.id`: what a string stands for, or another value as it is written; `None` when there is none, or
+/// it is `null`. Of repeated keys the last one counts.
+pub(crate) fn space_id(body: &[u8]) -> Option<Vec<u8>> {
+    let found: TopLevel<'_> = parse(std::str::from_utf8(body).ok()?).ok()?;
+    let id = member_id(found.space?).filter(|id| id.get() != "null")?;
+    Some(string_of(id).unwrap_or_else(|| id.get().as_bytes().to_vec()))
+}
+
 fn id_of(message: &RawValue) -> Option<String> {
-    if !message.get().starts_with('{') {
+    String::from_utf8(string_of(member_id(message)?)?).ok()
+}
+
+/// The `id` of an object.
+fn member_id(value: &RawValue) -> Option<&RawValue> {
+    if !value.get().starts_with('{') {
         return None;
     }
-    let found: Message<'_> = serde_json::from_str(message.get()).ok()?;
-    String::from_utf8(string_of(found.id?)?).ok()
+    serde_json::from_str::<WithId<'_>>(value.get()).ok()?.id
 }
 
 /// A JSON string, decoded but not checked to be text. Asking for bytes is what lets lone surrogates pass.
@@ -165,6 +177,7 @@ struct TopLevel<'a> {
     events: usize,
     event: Option<&'a RawValue>,
     message: Option<&'a RawValue>,
+    space: Option<&'a RawValue>,
 }
 
 impl<'de> Deserialize<'de> for TopLevel<'de> {
@@ -187,6 +200,7 @@ impl<'de> Deserialize<'de> for TopLevel<'de> {
                             found.event = Some(map.next_value()?);
                         }
                         b"message" => found.message = Some(map.next_value()?),
+                        b"space" => found.space = Some(map.next_value()?),
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                         }
@@ -200,24 +214,24 @@ impl<'de> Deserialize<'de> for TopLevel<'de> {
     }
 }
 
-/// What is looked for in `message`.
-struct Message<'a> {
+/// What is looked for in `message` and `space`.
+struct WithId<'a> {
     id: Option<&'a RawValue>,
 }
 
-impl<'de> Deserialize<'de> for Message<'de> {
+impl<'de> Deserialize<'de> for WithId<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MessageVisitor;
+        struct WithIdVisitor;
 
-        impl<'de> Visitor<'de> for MessageVisitor {
-            type Value = Message<'de>;
+        impl<'de> Visitor<'de> for WithIdVisitor {
+            type Value = WithId<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut found = Message { id: None };
+                let mut found = WithId { id: None };
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     if &*key.0 == b"id" {
                         found.id = Some(map.next_value()?);
@@ -229,7 +243,7 @@ impl<'de> Deserialize<'de> for Message<'de> {
             }
         }
 
-        deserializer.deserialize_map(MessageVisitor)
+        deserializer.deserialize_map(WithIdVisitor)
     }
 }
 

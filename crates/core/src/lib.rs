@@ -7,7 +7,7 @@
 //! | [`event`], [`pattern`] | what is checked of an event's bytes, and which names a pattern stands for |
 //! | [`webhook`], [`delivery`], [`attempt`] | the nouns |
 //! | [`check`] | what a check of a webhook tells |
-//! | [`shape`], [`headers`] | how a webhook wants its deliveries |
+//! | [`shape`], [`headers`], [`ordering`] | how a webhook wants its deliveries |
 //! | [`sign`], [`address`], [`classify`], [`retry`], [`retry_after`] | the contract's rules |
 //! | [`lane`] | the deliveries of one webhook, in order: a state machine without IO |
 //! | [`partition`] | the events of a partition's projects: numbered, fanned out into lanes, settled |
@@ -25,6 +25,7 @@ pub mod explain;
 pub mod headers;
 pub mod ids;
 pub mod lane;
+pub mod ordering;
 pub mod partition;
 pub mod pattern;
 pub mod ports;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::headers::CustomHeaders;
+use crate::ordering::Ordering;
 
 /// What a webhook asks for beyond the contract; by default nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Shape {
     pub rate_limit: Option<RateLimit>,
     /// The time of one attempt, if the deployment's is not shorter; `None` is the deployment's.
     pub attempt_timeout: Option<Duration>,
+    /// Which events wait for one another.
+    pub ordering: Ordering,
 }
 
 /// The most attempts a second that a webhook gets: 1 to [`RateLimit::MAX`].

@@ -325,8 +325,8 @@ impl Owner {
                 Action::Lane(lane, lane::Action::Write { ticket, changes }) => {
                     self.outbox.write(LaneWrite { lane, ticket, changes });
                 }
-                Action::Lane(lane, lane::Action::Fetch { ticket, rows }) => {
-                    self.tasks.spawn(io.read(lane, ticket, rows));
+                Action::Lane(lane, lane::Action::Fetch { ticket, reading }) => {
+                    self.tasks.spawn(io.read(lane, ticket, reading));
                 }
                 Action::Lane(lane, lane::Action::Attempt { attempt, number, event, sequence, class, message }) => {
                     // A draining partition starts nothing: the lane ends with it.

@@ -91,6 +91,8 @@ kinds! {
         "send `null` or a whole number from 1 to 1,000",
     INVALID_ATTEMPT_TIMEOUT = UNPROCESSABLE_ENTITY "invalid_attempt_timeout"
         "send `null` or a whole number of seconds within the bound in the message",
+    INVALID_ORDERING = UNPROCESSABLE_ENTITY "invalid_ordering"
+        "send `null`, `project`, `space` or `none`",
     INVALID_OVERLAP = UNPROCESSABLE_ENTITY "invalid_overlap"
         "send a whole number from 0 to 604,800",
     INVALID_REASON = UNPROCESSABLE_ENTITY "invalid_reason"

@@ -46,6 +46,8 @@ pub struct Limits {
     pub window: usize,
     /// How old the events of a disabled webhook may become, in milliseconds.
     pub keep: i64,
+    /// Attempts that a webhook may have under way at once, when not all its events wait for one another.
+    pub parallel: usize,
 }
 
 /// What goes wrong, until the faults stop.
@@ -112,10 +114,12 @@ fn settings(dice: &mut Dice) -> (PartitionSettings, Limits) {
         outage_budget: if dice.per_mille(300) { dice.range(10_000, 60_000) } else { 72 * 3_600_000 },
         keep,
         batch: u32::try_from(dice.range(1, 8)).unwrap_or(4),
+        parallel: usize::try_from(dice.range(1, 4)).unwrap_or(1),
     };
     let window = usize::try_from(dice.range(8, 20)).unwrap_or(8);
     let lanes = usize::try_from(dice.range(1, 4)).unwrap_or(1);
-    let limits = Limits { attempts: u64::from(attempts), window, keep: i64::try_from(keep).unwrap_or(i64::MAX) };
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    let limits = Limits { attempts: u64::from(attempts), window, keep, parallel: lane.parallel };
     (PartitionSettings { lane: Arc::new(lane), window, lanes }, limits)
 }
 

@@ -9,6 +9,7 @@ use spectrum_webhook_core::delivery::{HeldDelivery, Message, Purpose};
 use spectrum_webhook_core::ids::{
     Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId,
 };
+use spectrum_webhook_core::ordering::{Reading, Space};
 use spectrum_webhook_core::ports::{
     Change, Directory as _, DirectoryError, Lease, NewWebhook, PortError, Project, Store as _, WebhookPatch,
 };
@@ -62,7 +63,7 @@ fn hold(project: ProjectId, webhook: WebhookId, sequence: i64) -> Change {
         purpose: Purpose::Event,
         body: b"{}".to_vec().into(),
     };
-    let delivery = HeldDelivery { sequence: Sequence(sequence), attempts: 0, sent: false, message };
+    let delivery = HeldDelivery { sequence: Sequence(sequence), attempts: 0, sent: false, space: Space(0), message };
     Change::Hold { webhook, delivery: Box::new(delivery) }
 }
 
@@ -83,7 +84,8 @@ async fn a_write_that_began_before_a_takeover_is_seen_by_it_or_refused() {
         let (old, new) = (lease(0, round * 10 + 1), lease(0, round * 10 + 2));
         store.take_over(&old).await.expect("take over");
         let changes: Vec<Change> = (0..50).map(|row| hold(project, webhook, round * 1_000 + row)).collect();
-        let before = store.read_backlog(webhook, 10_000, usize::MAX).await.expect("read").deliveries.len();
+        let before =
+            store.read_backlog(webhook, &Reading::lowest(10_000), usize::MAX).await.expect("read").deliveries.len();
         let (written, taken) = tokio::join!(store.commit(&old, &changes), store.take_over(&new));
         let found = taken.expect("take over").lanes.iter().map(|lane| lane.backlog).sum::<u64>();
         let expected = match written {
@@ -94,7 +96,8 @@ async fn a_write_that_began_before_a_takeover_is_seen_by_it_or_refused() {
         assert_eq!(found, expected as u64, "round {round}: what a takeover has not seen is not committed");
         let late = store.commit(&old, &[hold(project, webhook, 1)]).await;
         assert!(matches!(late, Err(PortError::Fenced { .. })), "{late:?}");
-        let read = store.read_backlog(webhook, 10_000, usize::MAX).await.expect("read").deliveries.len();
+        let read =
+            store.read_backlog(webhook, &Reading::lowest(10_000), usize::MAX).await.expect("read").deliveries.len();
         assert_eq!(read, expected);
     }
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::attempt::{AttemptRecord, Ended, Failure, Next};
 use crate::delivery::{Closing, DeadReason, DeliveryKey, Fault, LastAttempt};
 use crate::ids::{ProjectId, RegistryVersion, Sequence, WebhookId};
+use crate::ordering::Space;
 use crate::ports::{Dead, EventFacts, First, LaneMode, LaneRecord, Line, Place, Recipient, Track, Tried, WebhookFacts};
 use crate::shape::Shape;
 use crate::webhook::{DisabledReason, Webhook};
@@ -68,7 +69,7 @@ fn tried(newest: AttemptRecord) -> Option<Tried> {
 }
 
 fn backlog() -> Place {
-    Place::Backlog { sequence: Sequence(7), attempts: 1 }
+    Place::Backlog { sequence: Sequence(7), space: Space(0), attempts: 1 }
 }
 
 fn line(ahead: u64, newest: Option<AttemptRecord>) -> Option<Line> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{AttemptId, Ticket};
 use crate::delivery::Message;
 use crate::ids::{EventId, Sequence};
+use crate::ordering::Reading;
 use crate::ports::Change;
 
 /// Which share of the attempt slots an attempt is made from.
@@ -54,12 +55,12 @@ pub enum Action {
         /// The changes.
         changes: Vec<Change>,
     },
-    /// Read the lowest rows of the backlog.
+    /// Read rows of the backlog.
     Fetch {
         /// Its name.
         ticket: Ticket,
-        /// At most so many.
-        rows: u32,
+        /// Which.
+        reading: Box<Reading>,
     },
     /// This delivery of the queue is settled.
     Settle {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::attempt::Ended;
 use crate::delivery::{HeldDelivery, Message};
 use crate::ids::Sequence;
+use crate::ordering::Ordering;
 
 /// Names one attempt of a lane, so that the end of an older one is not taken for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -61,7 +62,7 @@ pub enum Input {
     Rows {
         /// Which.
         ticket: Ticket,
-        /// The lowest rows.
+        /// The rows.
         rows: Vec<HeldDelivery>,
         /// There are more behind them.
         more: bool,
@@ -80,8 +81,13 @@ pub enum Input {
     /// A person wants something of the lane: a [`crate::delivery::Purpose::Steering`], which is settled by the write
     /// that does it.
     Steer(Arc<Message>),
-    /// The webhook changed.
-    Webhook(Status),
+    /// The webhook changed, or may have.
+    Webhook {
+        /// Whether it takes deliveries.
+        status: Status,
+        /// Which of its events wait for one another.
+        ordering: Ordering,
+    },
     /// Memory is scarce: hold everything now.
     Relieve,
 }

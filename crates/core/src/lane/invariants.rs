@@ -1,7 +1,8 @@
 //! What must hold after every step, in release builds too: a broken one stops the partition, not the truth.
 
-use super::state::Phase;
+use super::state::{Current, Item};
 use super::{Health, Lane, Status};
+use crate::ordering::Ordering;
 
 /// An invariant that does not hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -12,28 +13,38 @@ impl Lane {
     /// Checks the lane. Its cost is constant but for the order of the (bounded) head.
     pub fn invariants(&self) -> Result<(), Broken> {
         let check = |holds: bool, what: &'static str| if holds { Ok(()) } else { Err(Broken(what)) };
-        let attempting = matches!(self.current.as_ref().map(|current| current.phase), Some(Phase::Attempting(_)));
-        let current = self.current.as_ref().map(|current| &current.item);
+        let attempting = self.current.values().any(Current::is_attempting);
+        let current = || self.current.values().map(|current| &current.item);
+        let before = |item: &Item, next: &Item| item.key != next.key || item.sequence < next.sequence;
 
         check(self.head.iter().all(|item| item.held), "what was read from the backlog has a row")?;
         check(self.tail.front().is_none_or(|item| !item.held), "what came from the queue has no row")?;
+        check(current().all(|item| item.held || item.message.is_some()), "a delivery without a row keeps its message")?;
         check(
-            current.is_none_or(|item| item.held || item.message.is_some()),
-            "a delivery without a row keeps its message",
+            self.current.iter().all(|(key, current)| *key == current.item.key),
+            "a current delivery is where its key says",
         )?;
         check(
-            self.head.iter().zip(self.head.iter().skip(1)).all(|(one, next)| one.sequence < next.sequence),
+            self.head.iter().zip(self.head.iter().skip(1)).all(|(one, next)| before(one, next)),
             "the head is in order",
         )?;
+        let first = [self.head.front(), self.tail.front()];
         check(
-            match (current, self.head.front().or_else(|| self.tail.front())) {
-                (Some(item), Some(next)) => item.sequence < next.sequence,
-                _ => true,
-            },
-            "the current delivery is the first",
+            current().all(|item| first.iter().flatten().all(|next| before(item, next))),
+            "a current delivery is the first of its key",
         )?;
-        check(self.deferred.is_none() || (attempting && self.write.is_some()), "only a write defers an end")?;
-        check(self.fetch.is_none() || !attempting, "nothing is tried while the next is being read")?;
+        check(
+            match self.ordering {
+                Ordering::Project => self.current.len() <= 1,
+                Ordering::Space | Ordering::None => self.current.len() <= self.settings.parallel.max(1),
+            },
+            "not more is tried at once than may be",
+        )?;
+        check(self.deferred.is_empty() || (attempting && self.write.is_some()), "only a write defers an end")?;
+        check(
+            self.fetch.is_none() || !attempting || self.ordering != Ordering::Project,
+            "nothing is tried while the next is being read",
+        )?;
         check((self.health != Health::Outage) || self.outage.is_some(), "an outage has a beginning")?;
         check(
             self.status != Status::Deleted || self.tail.is_empty() || self.write.is_some(),

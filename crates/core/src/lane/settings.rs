@@ -23,6 +23,8 @@ pub struct LaneSettings {
     pub keep: u64,
     /// Rows of the backlog that are read at once.
     pub batch: u32,
+    /// Order keys of one webhook whose deliveries are tried beside one another, at most.
+    pub parallel: usize,
 }
 
 impl LaneSettings {
@@ -44,6 +46,7 @@ impl Default for LaneSettings {
             outage_budget: 72 * 3_600_000,
             keep: 30 * 24 * 3_600_000,
             batch: 64,
+            parallel: 16,
         }
     }
 }

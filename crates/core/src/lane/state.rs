@@ -1,12 +1,14 @@
 //! What a lane knows.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::beyond::Beyond;
 use super::{AttemptId, LaneSettings, Status, Ticket};
 use crate::attempt::Ended;
 use crate::delivery::{HeldDelivery, LastAttempt, Message};
 use crate::ids::{EventId, Sequence, WebhookId};
+use crate::ordering::{OrderKey, Ordering, Reading, Space};
 use crate::ports::{LaneMode, LaneRecord, RestingLane};
 use crate::time::{Millis, Mono};
 
@@ -15,6 +17,10 @@ use crate::time::{Millis, Mono};
 pub(super) struct Item {
     pub(super) event: EventId,
     pub(super) sequence: Sequence,
+    /// What its place is counted within.
+    pub(super) key: OrderKey,
+    /// `None` as long as nobody asked for it.
+    pub(super) space: Option<Space>,
     /// Attempts that failed.
     pub(super) attempts: u32,
     /// Those of them that an outage used up: once it is over, the event has all its attempts again.
@@ -41,12 +47,13 @@ impl Item {
             sequence: self.sequence,
             attempts: self.attempts,
             sent: self.sent,
+            space: self.space.unwrap_or_else(|| Space::of(&message.body)),
             message: Message::clone(message),
         })
     }
 }
 
-/// What is being done about the current delivery.
+/// What is being done about a current delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Phase {
     /// An attempt was asked for and has not ended.
@@ -55,11 +62,29 @@ pub(super) enum Phase {
     Waiting(Mono),
 }
 
-/// The delivery being tried.
+/// First attempts that may be under way at once when nothing speaks for the URL: few, but one key that hangs must not
+/// hold up the others.
+pub(super) const ALLOWANCE: usize = 4;
+
+/// A delivery being tried.
 #[derive(Clone, Debug)]
 pub(super) struct Current {
     pub(super) item: Item,
     pub(super) phase: Phase,
+    /// It was taken in an outage, to see whether that is over.
+    pub(super) probe: bool,
+}
+
+impl Current {
+    /// Whether its first attempt is under way.
+    pub(super) fn is_first(&self) -> bool {
+        self.is_attempting() && self.item.attempts == 0
+    }
+
+    /// Whether an attempt of it is under way.
+    pub(super) fn is_attempting(&self) -> bool {
+        matches!(self.phase, Phase::Attempting(_))
+    }
 }
 
 /// A write that the lane waits for before it does anything else.
@@ -77,9 +102,10 @@ pub(super) struct Write {
 }
 
 /// A read in flight. It counts for nothing once a hold or a return was sent after it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fetch {
     pub(super) ticket: Ticket,
+    pub(super) reading: Reading,
     pub(super) void: bool,
 }
 
@@ -106,10 +132,9 @@ pub enum Health {
     Outage,
 }
 
-/// The attempts of the head, kept while it waits in the backlog.
+/// The attempts of a delivery that was put back, kept while it waits in the backlog.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resume {
-    pub(super) event: EventId,
     pub(super) attempts: u32,
     pub(super) sent: bool,
 }
@@ -120,6 +145,12 @@ pub struct Lane {
     pub(super) webhook: WebhookId,
     pub(super) settings: Arc<LaneSettings>,
     pub(super) status: Status,
+    pub(super) ordering: Ordering,
+    /// The ordering that is asked for; it takes effect when all that is in memory is held.
+    pub(super) wanted: Ordering,
+    /// How many first attempts may be under way at once, of different keys: one more with each delivery, and
+    /// [`ALLOWANCE`] after a failure, so that a URL that hangs does not hang many of them.
+    pub(super) allowance: usize,
     pub(super) health: Health,
     pub(super) outage: Option<Outage>,
     /// Events exhausted in a row.
@@ -128,21 +159,22 @@ pub struct Lane {
     pub(super) set_aside: u64,
     /// The record as last written.
     pub(super) record: Option<LaneRecord>,
-    pub(super) current: Option<Current>,
+    /// One of a key at most.
+    pub(super) current: BTreeMap<OrderKey, Current>,
     pub(super) head: VecDeque<Item>,
-    /// The backlog may have rows behind the head.
-    pub(super) beyond: bool,
+    /// Rows that the backlog may have beside the head's.
+    pub(super) beyond: Beyond,
     pub(super) tail: VecDeque<Item>,
     pub(super) write: Option<Write>,
-    /// Rows of delivered ones that are being removed: nothing waits for these but reads.
-    pub(super) removals: BTreeSet<Ticket>,
+    /// Rows of delivered ones that are being removed: nothing waits for these but reads of their keys.
+    pub(super) removals: BTreeMap<Ticket, OrderKey>,
     pub(super) fetch: Option<Fetch>,
-    /// An end that came while a write was in flight.
-    pub(super) deferred: Option<Ended>,
-    pub(super) resume: Option<Resume>,
+    /// Ends that came while a write was in flight: one of a current delivery at most.
+    pub(super) deferred: VecDeque<(OrderKey, Ended)>,
+    pub(super) resume: BTreeMap<EventId, Resume>,
     /// What people want of the lane, in turn. Each is a message that is not acknowledged, so that the window bounds them.
     pub(super) orders: VecDeque<Arc<Message>>,
-    /// How the current delivery's last attempt ended.
+    /// How the last attempt ended.
     pub(super) last: Option<LastAttempt>,
     /// The last attempt failed.
     pub(super) failing: bool,
@@ -159,25 +191,28 @@ pub struct Lane {
 
 impl Lane {
     /// The lane of a webhook with nothing at rest.
-    pub fn new(webhook: WebhookId, status: Status, settings: Arc<LaneSettings>) -> Self {
+    pub fn new(webhook: WebhookId, status: Status, ordering: Ordering, settings: Arc<LaneSettings>) -> Self {
         Self {
             webhook,
             settings,
             status,
+            ordering,
+            wanted: ordering,
+            allowance: ALLOWANCE,
             health: Health::Flowing,
             outage: None,
             exhausted: 0,
             set_aside: 0,
             record: None,
-            current: None,
+            current: BTreeMap::new(),
             head: VecDeque::new(),
-            beyond: false,
+            beyond: Beyond::default(),
             tail: VecDeque::new(),
             write: None,
-            removals: BTreeSet::new(),
+            removals: BTreeMap::new(),
             fetch: None,
-            deferred: None,
-            resume: None,
+            deferred: VecDeque::new(),
+            resume: BTreeMap::new(),
             orders: VecDeque::new(),
             last: None,
             failing: false,
@@ -190,9 +225,16 @@ impl Lane {
     }
 
     /// The lane of a webhook with something at rest, which goes on counting where the last owner stopped.
-    pub fn resting(resting: &RestingLane, status: Status, settings: Arc<LaneSettings>, now: crate::time::Now) -> Self {
-        let mut lane = Self::new(resting.webhook, status, settings);
-        lane.beyond = resting.backlog > 0;
+    pub fn resting(
+        resting: &RestingLane,
+        (status, ordering): (Status, Ordering),
+        settings: Arc<LaneSettings>,
+        now: crate::time::Now,
+    ) -> Self {
+        let mut lane = Self::new(resting.webhook, status, ordering, settings);
+        if resting.backlog > 0 {
+            lane.beyond = Beyond::everything();
+        }
         lane.set_aside = resting.set_aside;
         lane.record = resting.record;
         lane.exhausted = resting.record.map_or(0, |record| record.exhausted);
@@ -240,14 +282,14 @@ impl Lane {
 
     /// Deliveries in memory that are not settled: what holds messages unacknowledged.
     pub fn unsettled(&self) -> usize {
-        self.tail.len() + usize::from(self.current.as_ref().is_some_and(|current| !current.item.held))
+        self.tail.len() + self.current.values().filter(|current| !current.item.held).count()
     }
 
     /// Whether nothing would be forgotten if the lane were dropped: another one made later would know as much.
     pub fn is_idle(&self) -> bool {
-        self.current.is_none()
+        self.current.is_empty()
             && self.head.is_empty()
-            && !self.beyond
+            && self.beyond.is_nothing()
             && self.tail.is_empty()
             && self.orders.is_empty()
             && self.write.is_none()

@@ -1,10 +1,12 @@
 //! What a lane does: take in one input, then go as far as it can.
 
-use super::state::{Current, Fetch, Item, Outage, Phase, Resume, Write};
+use super::reading::Next;
+use super::state::{ALLOWANCE, Current, Item, Outage, Phase, Write};
 use super::{Action, Actions, Arrival, AttemptId, Attempted, Class, Fate, Health, Input, Lane, Status, Ticket};
 use crate::chance::Chance;
-use crate::delivery::{Command, HeldDelivery, Purpose};
+use crate::delivery::{Command, Purpose};
 use crate::ids::EventId;
+use crate::ordering::{OrderKey, Ordering, Space};
 use crate::ports::{Change, LaneMode, LaneRecord};
 use crate::time::{Mono, Now};
 
@@ -26,7 +28,10 @@ impl Lane {
             Input::Rows { ticket, rows, more } => self.rows(now, ticket, rows, more),
             Input::Written { ticket, buried, dropped, more } => self.written(ticket, buried, dropped, more, out),
             Input::Steer(order) => self.orders.push_back(order),
-            Input::Webhook(status) => self.webhook_changed(status),
+            Input::Webhook { status, ordering } => {
+                self.wanted = ordering;
+                self.webhook_changed(status);
+            }
             Input::Relieve => self.relieve = true,
         }
         self.advance(now, chance, out);
@@ -38,23 +43,30 @@ impl Lane {
             return None;
         }
         let hold = self.oldest().map(|arrived| arrived.plus(self.settings.hold_after));
-        let next = match (self.status, &self.current) {
+        let waits = |current: &Current| match current.phase {
+            Phase::Waiting(until) => Some(until),
+            Phase::Attempting(_) => None,
+        };
+        let next = match self.status {
             // What a person wants comes first, and waits for nothing that time brings.
-            _ if !self.orders.is_empty() => None,
-            (Status::Enabled, Some(Current { phase: Phase::Waiting(until), .. })) => Some(*until),
-            (Status::Enabled, None) if self.health == Health::Outage && self.may_read() => {
-                self.outage.map(|outage| outage.next)
+            _ if !self.orders.is_empty() || self.wanted != self.ordering => None,
+            Status::Enabled if self.current.is_empty() && self.health == Health::Outage => {
+                self.outage.filter(|_| self.may_read()).map(|outage| outage.next)
             }
-            (Status::Disabled, None) if self.has_rows() => self.expiry,
-            _ => None,
+            Status::Enabled => self.current.values().filter_map(waits).min(),
+            Status::Disabled if self.current.is_empty() && self.has_rows() => self.expiry,
+            Status::Disabled | Status::Deleted => None,
         };
         [hold, next].into_iter().flatten().min()
     }
 
     fn arrived(&mut self, now: Now, Arrival { sequence, message }: Arrival) {
+        let space = (self.ordering == Ordering::Space).then(|| Space::of(&message.body));
         self.tail.push_back(Item {
             event: message.id,
             sequence,
+            key: self.ordering.key(sequence, space.unwrap_or_default()),
+            space,
             attempts: 0,
             before: 0,
             sent: false,
@@ -75,52 +87,20 @@ impl Lane {
         chance: &mut dyn Chance,
         out: &mut Actions,
     ) {
-        let Some(current) = self.current.as_mut().filter(|current| current.phase == Phase::Attempting(attempt)) else {
+        let mut open = self.current.iter_mut();
+        let Some((key, current)) = open.find(|(_, current)| current.phase == Phase::Attempting(attempt)) else {
             return;
         };
+        let key = *key;
         match result {
             Attempted::NotStarted => current.phase = Phase::Waiting(now.mono.plus(NOT_STARTED_WAIT)),
-            Attempted::Ended(ended) if self.write.is_some() => self.deferred = Some(ended),
-            Attempted::Ended(ended) => self.ended(now, ended, chance, out),
-        }
-    }
-
-    fn rows(&mut self, now: Now, ticket: Ticket, rows: Vec<HeldDelivery>, more: bool) {
-        let Some(fetch) = self.fetch.take_if(|fetch| fetch.ticket == ticket) else { return };
-        // A hold or a return that was sent after the read may not be in it, and would be passed over.
-        if fetch.void || self.status != Status::Enabled || self.current.is_some() {
-            return;
-        }
-        self.beyond = more;
-        self.head = rows
-            .into_iter()
-            .map(|row| Item {
-                event: row.message.id,
-                sequence: row.sequence,
-                attempts: row.attempts,
-                before: 0,
-                sent: row.sent,
-                held: true,
-                arrived: now.mono,
-                message: Some(row.message.into()),
-            })
-            .collect();
-        if let (Some(resume), Some(first)) = (self.resume.take(), self.head.front_mut())
-            && resume.event == first.event
-        {
-            first.attempts = first.attempts.max(resume.attempts);
-            first.sent |= resume.sent;
-        }
-        // Exhausted by an outage that is over, or that a person ended: no evidence against the event.
-        if self.outage.is_none() {
-            for item in &mut self.head {
-                item.before = if item.attempts >= self.settings.attempts { item.attempts } else { 0 };
-            }
+            Attempted::Ended(ended) if self.write.is_some() => self.deferred.push_back((key, ended)),
+            Attempted::Ended(ended) => self.ended(now, key, ended, chance, out),
         }
     }
 
     fn written(&mut self, ticket: Ticket, buried: u64, dropped: u64, more: bool, out: &mut Actions) {
-        if self.removals.remove(&ticket) {
+        if self.removals.remove(&ticket).is_some() {
             return;
         }
         let Some(write) = self.write.take_if(|write| write.ticket == ticket) else { return };
@@ -164,13 +144,14 @@ impl Lane {
     /// Goes as far as it can without another input.
     pub(super) fn advance(&mut self, now: Now, chance: &mut dyn Chance, out: &mut Actions) {
         while self.write.is_none() {
-            if let Some(ended) = self.deferred.take() {
-                self.ended(now, ended, chance, out);
+            if let Some((key, ended)) = self.deferred.pop_front() {
+                self.ended(now, key, ended, chance, out);
                 continue;
             }
             let moved = match self.status {
                 Status::Deleted => self.drop_all(out),
                 _ if !self.orders.is_empty() => self.hold_if_due(now, out) || self.obey(now, out),
+                _ if self.wanted != self.ordering => self.hold_if_due(now, out) || self.change_ordering(out),
                 Status::Disabled => self.hold_if_due(now, out) || self.rest(now, out),
                 Status::Enabled => self.hold_if_due(now, out) || self.go_on(now, chance, out),
             };
@@ -182,24 +163,19 @@ impl Lane {
 
     /// The webhook is deleted: drop what waits, in small steps, after what is in flight.
     fn drop_all(&mut self, out: &mut Actions) -> bool {
-        let waiting = self.current.take_if(|current| matches!(current.phase, Phase::Waiting(_)));
-        let dropped: Vec<EventId> = waiting
-            .map(|current| current.item)
-            .into_iter()
-            .chain(self.tail.drain(..))
-            .filter(|item| !item.held)
-            .map(|item| item.event)
-            .collect();
+        let waiting = self.take_waiting();
+        let dropped: Vec<EventId> =
+            waiting.into_iter().chain(self.tail.drain(..)).filter(|item| !item.held).map(|item| item.event).collect();
         count(out, Fate::Dropped, dropped.len() as u64);
         out.extend(dropped.into_iter().map(|event| Action::Settle { event }));
         out.extend(self.orders.drain(..).map(|order| Action::Settle { event: order.id }));
         self.head.clear();
-        self.beyond = false;
+        self.beyond.clear();
         self.health = Health::Flowing;
         self.outage = None;
         self.exhausted = 0;
-        self.resume = None;
-        if !self.sweep || self.current.is_some() || !self.removals.is_empty() {
+        self.resume.clear();
+        if !self.sweep || !self.current.is_empty() || !self.removals.is_empty() {
             return false;
         }
         self.sweep = false;
@@ -228,13 +204,13 @@ impl Lane {
     pub(super) fn hold_all(&mut self) -> (Vec<Change>, Vec<EventId>) {
         let mut changes = Vec::new();
         let mut settles = Vec::new();
-        if let Some(current) = &mut self.current
-            && let Some(change) = hold(self.webhook, &mut current.item)
-        {
-            settles.push(current.item.event);
-            changes.push(change);
-            if matches!(current.phase, Phase::Waiting(_)) {
-                current.item.message = None;
+        for current in self.current.values_mut() {
+            if let Some(change) = hold(self.webhook, &mut current.item) {
+                settles.push(current.item.event);
+                changes.push(change);
+                if !current.is_attempting() {
+                    current.item.message = None;
+                }
             }
         }
         for mut item in self.tail.drain(..) {
@@ -242,7 +218,7 @@ impl Lane {
                 settles.push(item.event);
                 changes.push(change);
             }
-            self.beyond = true;
+            self.beyond.add(item.key);
         }
         self.void_read();
         (changes, settles)
@@ -250,15 +226,12 @@ impl Lane {
 
     /// The webhook is disabled: put the current delivery back, and look for events that are too old.
     fn rest(&mut self, now: Now, out: &mut Actions) -> bool {
-        if let Some(current) = self.current.take_if(|current| matches!(current.phase, Phase::Waiting(_))) {
-            self.put_back(current.item);
-        }
-        if self.current.is_some() {
+        self.put_back_waiting();
+        if !self.current.is_empty() {
             return false;
         }
         if !self.head.is_empty() {
-            self.head.clear();
-            self.beyond = true;
+            self.forget_read();
         }
         if !self.has_rows() || self.fetch.is_some() || !self.removals.is_empty() {
             return false;
@@ -278,18 +251,13 @@ impl Lane {
     /// the end of the attempt in flight and for rows of delivered ones on their way out, so that nothing is moved of
     /// which the end is not known; nothing else is tried before it is done.
     fn obey(&mut self, now: Now, out: &mut Actions) -> bool {
-        let attempting = self.current.as_ref().is_some_and(|current| matches!(current.phase, Phase::Attempting(_)));
-        if attempting || !self.removals.is_empty() {
+        if !self.is_at_rest() {
             return false;
         }
         let Some(order) = self.orders.front().cloned() else { return false };
         let (mut changes, settles) = self.hold_all();
-        if let Some(current) = self.current.take() {
-            self.put_back(current.item);
-        }
-        self.head.clear();
-        self.beyond = true;
-        self.void_read();
+        self.put_back_waiting();
+        self.forget_read();
         let command = match &order.purpose {
             Purpose::Steering(steering) => Some(steering.command),
             Purpose::Event | Purpose::Directed(_) => None,
@@ -310,55 +278,96 @@ impl Lane {
         true
     }
 
-    /// Whether rows may be waiting that grow old while the webhook is disabled.
-    fn has_rows(&self) -> bool {
-        self.beyond || self.set_aside > 0
-    }
-
-    /// Puts a delivery back to where it is read or taken from first.
-    pub(super) fn put_back(&mut self, mut item: Item) {
-        if item.held {
-            self.resume = Some(Resume { event: item.event, attempts: item.attempts, sent: item.sent });
-            item.message = None;
-            self.head.clear();
-            self.beyond = true;
-        } else {
-            self.tail.push_front(item);
-        }
-    }
-
-    /// The webhook is enabled: try the next delivery.
-    fn go_on(&mut self, now: Now, chance: &mut dyn Chance, out: &mut Actions) -> bool {
-        if let Some(current) = &self.current {
-            if matches!(current.phase, Phase::Waiting(until) if now.mono >= until) {
-                self.attempt(out);
-            }
+    /// The webhook's events wait for one another otherwise than before: once all that is in memory is held, and no attempt
+    /// is under way, the rows are read by their new keys.
+    fn change_ordering(&mut self, out: &mut Actions) -> bool {
+        if !self.is_at_rest() {
             return false;
         }
+        if self.unsettled() > 0 {
+            let (changes, settles) = self.hold_all();
+            self.commit(changes, settles, 0, out);
+            return true;
+        }
+        self.put_back_waiting();
+        self.ordering = self.wanted;
+        self.allowance = ALLOWANCE;
+        if !self.head.is_empty() || !self.beyond.is_nothing() {
+            self.forget_read();
+        }
+        true
+    }
+
+    /// Whether no attempt is under way, and no removal of what was delivered.
+    fn is_at_rest(&self) -> bool {
+        self.removals.is_empty() && !self.current.values().any(Current::is_attempting)
+    }
+
+    fn take_waiting(&mut self) -> Vec<Item> {
+        let waiting = self.current.extract_if(.., |_, current| !current.is_attempting());
+        waiting.map(|(_, current)| current.item).collect()
+    }
+
+    /// Puts back what waits for its next attempt.
+    pub(super) fn put_back_waiting(&mut self) {
+        for item in self.take_waiting() {
+            self.put_back(item);
+        }
+    }
+
+    /// Whether rows may be waiting that grow old while the webhook is disabled.
+    fn has_rows(&self) -> bool {
+        !self.beyond.is_nothing() || self.set_aside > 0
+    }
+
+    /// The webhook is enabled: try the next deliveries.
+    fn go_on(&mut self, now: Now, chance: &mut dyn Chance, out: &mut Actions) -> bool {
+        self.attempt_due(now, out);
         if self.health == Health::Outage {
-            return self.go_on_in_outage(now, out);
+            return self.current.is_empty() && self.go_on_in_outage(now, out);
+        }
+        if self.is_full() {
+            return false;
         }
         if self.record_now() != self.record {
             self.commit(Vec::new(), Vec::new(), 0, out);
             return true;
         }
-        match self.take_next(self.settings.batch, out) {
+        match self.take_next(out) {
             Next::Item(item) if self.is_passed_over(&item) => {
                 self.pass_over(now, item, chance, out);
                 true
             }
             Next::Item(item) => {
-                self.current = Some(Current { item, phase: Phase::Waiting(now.mono) });
+                self.try_at(now.mono, item);
                 true
             }
             Next::Reading => false,
             // Nothing else is left to try while events are set aside.
-            Next::Nothing if self.health == Health::Suspect => {
-                self.begin_outage(now, self.exhausted >= self.settings.outage_after, chance, out);
+            Next::Nothing if self.health == Health::Suspect && self.current.is_empty() => {
+                self.begin_outage(now, None, self.exhausted >= self.settings.outage_after, chance, out);
                 true
             }
             Next::Nothing => false,
         }
+    }
+
+    /// Whether no other delivery may be tried beside those that are.
+    fn is_full(&self) -> bool {
+        match self.ordering {
+            Ordering::Project => !self.current.is_empty(),
+            Ordering::Space | Ordering::None => {
+                self.current.len() >= self.settings.parallel
+                    || self.current.values().filter(|current| current.is_first()).count() >= self.allowance
+            }
+        }
+    }
+
+    /// The delivery's next attempt is due then.
+    pub(super) fn try_at(&mut self, due: Mono, item: Item) {
+        let probe = self.health == Health::Outage;
+        self.resume.remove(&item.event);
+        self.current.insert(item.key, Current { item, phase: Phase::Waiting(due), probe });
     }
 
     fn go_on_in_outage(&mut self, now: Now, out: &mut Actions) -> bool {
@@ -369,9 +378,8 @@ impl Lane {
         // Fewer events failed than prove an outage: one that was never tried tells more than another probe.
         if outage.fresh && !outage.proven {
             outage.fresh = false;
-            self.head.clear();
-            self.beyond = true;
             self.health = Health::Suspect;
+            self.forget_read();
             return true;
         }
         if self.record_now() != self.record {
@@ -384,9 +392,9 @@ impl Lane {
             self.disable(now, crate::webhook::DisabledReason::Outage, Vec::new(), Vec::new(), 0, out);
             return true;
         }
-        match self.take_next(1, out) {
+        match self.take_head(out) {
             Next::Item(item) => {
-                self.current = Some(Current { item, phase: Phase::Waiting(now.mono) });
+                self.try_at(now.mono, item);
                 true
             }
             Next::Reading => false,
@@ -406,40 +414,23 @@ impl Lane {
         self.failing = false;
     }
 
-    fn take_next(&mut self, rows: u32, out: &mut Actions) -> Next {
-        if let Some(item) = self.head.pop_front() {
-            return Next::Item(item);
-        }
-        if self.beyond {
-            if self.may_read() {
-                let ticket = self.ticket();
-                self.fetch = Some(Fetch { ticket, void: false });
-                out.push(Action::Fetch { ticket, rows });
-            }
-            return Next::Reading;
-        }
-        self.tail.pop_front().map_or(Next::Nothing, Next::Item)
-    }
-
-    /// A read begins only when no write or removal of the lane is in flight: it might bring back what was delivered.
-    fn may_read(&self) -> bool {
-        self.write.is_none() && self.removals.is_empty() && self.fetch.is_none()
-    }
-
-    pub(super) fn void_read(&mut self) {
-        if let Some(fetch) = &mut self.fetch {
-            fetch.void = true;
+    /// Makes the attempts that are due.
+    fn attempt_due(&mut self, now: Now, out: &mut Actions) {
+        let due = |current: &Current| matches!(current.phase, Phase::Waiting(until) if now.mono >= until);
+        let due: Vec<OrderKey> = self.current.iter().filter(|(_, current)| due(current)).map(|(key, _)| *key).collect();
+        for key in due {
+            self.attempt(key, out);
         }
     }
 
-    fn attempt(&mut self, out: &mut Actions) {
+    fn attempt(&mut self, key: OrderKey, out: &mut Actions) {
         let attempt = AttemptId(self.ticket().0);
         let class = match (self.health, self.failing) {
             (Health::Outage, _) => Class::Outage,
             (_, true) => Class::Failing,
             (_, false) => Class::Healthy,
         };
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = self.current.get_mut(&key) else { return };
         current.phase = Phase::Attempting(attempt);
         let item = &mut current.item;
         // What has a row needs no second copy here; what has none is needed for a hold.
@@ -470,9 +461,9 @@ impl Lane {
     }
 
     /// Removes the row of a delivered one; only reads wait for it.
-    pub(super) fn remove(&mut self, change: Change, out: &mut Actions) {
+    pub(super) fn remove(&mut self, key: OrderKey, change: Change, out: &mut Actions) {
         let ticket = self.ticket();
-        self.removals.insert(ticket);
+        self.removals.insert(ticket, key);
         out.push(Action::Write { ticket, changes: vec![change] });
     }
 
@@ -487,7 +478,7 @@ impl Lane {
         Some(LaneRecord { mode, exhausted: self.exhausted })
     }
 
-    fn ticket(&mut self) -> Ticket {
+    pub(super) fn ticket(&mut self) -> Ticket {
         self.tickets = self.tickets.wrapping_add(1);
         Ticket(self.tickets)
     }
@@ -497,22 +488,14 @@ impl Lane {
         if self.status == Status::Deleted {
             return None;
         }
-        let current = self.current.as_ref().map(|current| &current.item).filter(|item| !item.held);
-        current.or_else(|| self.tail.front()).map(|item| item.arrived)
+        let current = self.current.values().map(|current| &current.item).filter(|item| !item.held);
+        current.chain(self.tail.front()).map(|item| item.arrived).min()
     }
 
-    /// Whether another delivery waits behind the current one.
+    /// Whether another delivery waits, or is being tried, beside one that is not current any more.
     pub(super) fn others_wait(&self) -> bool {
-        !self.head.is_empty() || self.beyond || !self.tail.is_empty()
+        !self.head.is_empty() || !self.beyond.is_nothing() || !self.tail.is_empty() || !self.current.is_empty()
     }
-}
-
-/// What comes next.
-enum Next {
-    Item(Item),
-    /// It is being read, or must be once the writes in flight are done.
-    Reading,
-    Nothing,
 }
 
 /// The row of an item that has none; from here on it counts as held.

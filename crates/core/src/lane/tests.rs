@@ -9,6 +9,7 @@
 //! | `outages` | poison or down |
 //! | `disabled` | disabled, enabled again, deleted, expired |
 //! | `steering` | what people want of it |
+//! | `ordering` | webhooks whose events do not all wait for one another |
 //! | `histories` | random histories |
 
 mod bench;
@@ -17,5 +18,6 @@ mod histories;
 mod holding;
 mod model_store;
 mod order;
+mod ordering;
 mod outages;
 mod steering;

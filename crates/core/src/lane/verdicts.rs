@@ -7,7 +7,7 @@
 //! An outage that began with fewer exhausted events than prove one is interrupted as soon as an event waits that was
 //! never tried: a lone poison event would otherwise hold up all that come after it for as long as an outage may last.
 
-use super::state::{Current, Item, Outage, Phase};
+use super::state::{ALLOWANCE, Current, Item, Outage, Phase};
 use super::step::{count, hold};
 use super::{Actions, Fate, Health, Lane, Status};
 use crate::attempt::{Ended, Next};
@@ -15,13 +15,14 @@ use crate::chance::Chance;
 use crate::classify::{Verdict, classify};
 use crate::delivery::{DeadReason, DeliveryKey, Fault};
 use crate::ids::EventId;
+use crate::ordering::OrderKey;
 use crate::ports::Change;
 use crate::time::{Millis, Now};
 use crate::webhook::DisabledReason;
 
 impl Lane {
-    pub(super) fn ended(&mut self, now: Now, ended: Ended, chance: &mut dyn Chance, out: &mut Actions) {
-        let Some(Current { item, .. }) = self.current.take() else { return };
+    pub(super) fn ended(&mut self, now: Now, key: OrderKey, ended: Ended, chance: &mut dyn Chance, out: &mut Actions) {
+        let Some(Current { item, probe, .. }) = self.current.remove(&key) else { return };
         self.last = Some(ended.last());
         match classify(ended) {
             Verdict::Delivered => self.delivered(now, item, out),
@@ -32,7 +33,7 @@ impl Lane {
                     out.push(super::Action::Settle { event: item.event });
                 }
             }
-            Verdict::Retriable { retry_after } => self.failed(now, item, ended, retry_after, chance, out),
+            Verdict::Retriable { retry_after } => self.failed(now, (item, probe), (ended, retry_after), chance, out),
             Verdict::Fatal => self.give_up(now, item, false, chance, out),
             Verdict::Gone => self.give_up(now, item, true, chance, out),
         }
@@ -40,12 +41,13 @@ impl Lane {
 
     fn delivered(&mut self, now: Now, item: Item, out: &mut Actions) {
         count(out, Fate::Delivered, 1);
+        self.allowance = self.allowance.saturating_add(1).min(self.settings.parallel);
         let key = self.key(item.event);
         let suspected = self.health != Health::Flowing;
         self.recover();
         if self.set_aside == 0 && !(suspected && self.record.is_some()) {
             if item.held {
-                self.remove(Change::Remove { key }, out);
+                self.remove(item.key, Change::Remove { key }, out);
             } else {
                 out.push(super::Action::Settle { event: item.event });
             }
@@ -70,9 +72,8 @@ impl Lane {
     fn failed(
         &mut self,
         now: Now,
-        mut item: Item,
-        ended: Ended,
-        retry_after: Option<u64>,
+        (mut item, probe): (Item, bool),
+        (ended, retry_after): (Ended, Option<u64>),
         chance: &mut dyn Chance,
         out: &mut Actions,
     ) {
@@ -80,12 +81,18 @@ impl Lane {
         item.attempts = item.attempts.saturating_add(1);
         item.sent |= ended.sent();
         self.failing = true;
+        self.allowance = ALLOWANCE;
         if self.status == Status::Disabled {
             self.put_back(item);
             return;
         }
         if self.health == Health::Outage {
-            return self.probe_failed(now, item, ended, chance);
+            self.put_back(item);
+            // What was under way when the outage began is no probe of it.
+            if probe {
+                self.probe_failed(now, ended, chance);
+            }
+            return;
         }
         if item.tried() < self.settings.attempts {
             let wait = self.settings.retry.wait(item.tried(), retry_after, chance);
@@ -93,11 +100,8 @@ impl Lane {
             if item.held {
                 item.message = None;
             }
-            if !self.head.is_empty() {
-                self.head.clear();
-                self.beyond = true;
-            }
-            self.current = Some(Current { item, phase: Phase::Waiting(now.mono.plus(wait)) });
+            self.forget_read_of(item.key);
+            self.try_at(now.mono.plus(wait), item);
             return;
         }
         if first_exhaustion {
@@ -107,8 +111,7 @@ impl Lane {
         if !proven && self.others_wait() {
             self.set_aside(now, vec![item], out);
         } else {
-            self.current = Some(Current { item, phase: Phase::Waiting(now.mono) });
-            self.begin_outage(now, proven, chance, out);
+            self.begin_outage(now, Some(item), proven, chance, out);
         }
     }
 
@@ -121,7 +124,8 @@ impl Lane {
     /// The next delivery was exhausted before this suspicion: it is not tried again before those behind it are.
     pub(super) fn pass_over(&mut self, now: Now, item: Item, chance: &mut dyn Chance, out: &mut Actions) {
         let mut exhausted = vec![item];
-        while self.head.front().is_some_and(|next| self.is_passed_over(next)) {
+        let follows = |lane: &Self, next: &Item| lane.is_passed_over(next) && !lane.current.contains_key(&next.key);
+        while self.head.front().is_some_and(|next| follows(self, next)) {
             exhausted.extend(self.head.pop_front());
         }
         if self.others_wait() {
@@ -129,8 +133,7 @@ impl Lane {
         } else {
             // Those behind the first were read from the backlog, and will be again.
             let first = exhausted.swap_remove(0);
-            self.current = Some(Current { item: first, phase: Phase::Waiting(now.mono) });
-            self.begin_outage(now, self.exhausted >= self.settings.outage_after, chance, out);
+            self.begin_outage(now, Some(first), self.exhausted >= self.settings.outage_after, chance, out);
         }
     }
 
@@ -151,12 +154,22 @@ impl Lane {
         self.commit(changes, settles, 0, out);
     }
 
-    /// The URL is down: everything goes back to its place, and nothing is given up.
-    pub(super) fn begin_outage(&mut self, now: Now, proven: bool, chance: &mut dyn Chance, out: &mut Actions) {
+    /// The URL is down: everything goes back to its place, and nothing is given up. `last` was tried last.
+    pub(super) fn begin_outage(
+        &mut self,
+        now: Now,
+        last: Option<Item>,
+        proven: bool,
+        chance: &mut dyn Chance,
+        out: &mut Actions,
+    ) {
         let (since, probes) = self.outage.map_or((now.wall, 0), |outage| (outage.since, outage.probes));
         // Those that wait are tried if a probe shows later that the head alone is at fault.
         let fresh = self.others_wait();
-        let counted = self.count_attempts(now);
+        let counted = last.as_ref().and_then(|item| self.count_attempts(now, item));
+        if let Some(item) = last {
+            self.try_at(now.mono, item);
+        }
         let (mut changes, settles) = self.hold_all();
         let returns = self.set_aside > 0 || counted.is_some();
         changes.extend(counted);
@@ -164,12 +177,8 @@ impl Lane {
             changes.push(Change::Return { webhook: self.webhook });
             self.set_aside = 0;
         }
-        if let Some(current) = self.current.take() {
-            self.put_back(current.item);
-        }
-        self.head.clear();
-        self.beyond = true;
-        self.void_read();
+        self.put_back_waiting();
+        self.forget_read();
         self.health = Health::Outage;
         self.failing = true;
         self.schedule_probe(now, Outage { since, probes, proven, fresh, ..NO_PROBE }, chance);
@@ -178,14 +187,12 @@ impl Lane {
 
     /// Its row was written before its last attempts: on the way aside and back it learns of them. What was never sent
     /// is not moved that way.
-    fn count_attempts(&self, now: Now) -> Option<Change> {
-        let item = &self.current.as_ref()?.item;
+    fn count_attempts(&self, now: Now, item: &Item) -> Option<Change> {
         let last = self.last.filter(|_| item.held && item.sent)?;
         Some(Change::SetAside { key: self.key(item.event), attempts: item.attempts, last, at: now.wall })
     }
 
-    fn probe_failed(&mut self, now: Now, item: Item, ended: Ended, chance: &mut dyn Chance) {
-        self.put_back(item);
+    fn probe_failed(&mut self, now: Now, ended: Ended, chance: &mut dyn Chance) {
         let Some(outage) = self.outage else { return };
         // A probe that was sent says that the URL answers again, if badly: the evidence must then be the events'.
         let proven = self.exhausted >= self.settings.outage_after || !ended.sent();
@@ -218,8 +225,7 @@ impl Lane {
         });
         // In an outage the next head has the head's place, and its turn at the next probe.
         if let (Health::Outage, Some(outage)) = (self.health, self.outage) {
-            self.head.clear();
-            self.beyond = true;
+            self.forget_read();
             self.schedule_probe(now, outage, chance);
         }
         if gone {
@@ -242,8 +248,7 @@ impl Lane {
         if self.set_aside > 0 {
             changes.push(Change::Return { webhook: self.webhook });
             self.set_aside = 0;
-            self.beyond = true;
-            self.void_read();
+            self.forget_read();
         }
         changes.push(Change::Disable { webhook: self.webhook, reason, at: now.wall });
         if self.status == Status::Enabled {
@@ -259,11 +264,12 @@ impl Lane {
             let wait = i64::try_from(due.since(now.mono)).unwrap_or(i64::MAX);
             Millis(now.wall.0.saturating_add(wait))
         };
-        match (classify(ended), &self.current, self.outage) {
+        let current = self.current.values().find(|current| current.item.event == event);
+        match (classify(ended), current, self.outage) {
             (Verdict::Delivered, ..) => Next::Delivered,
             _ if self.status == Status::Deleted => Next::Dropped,
             (Verdict::Fatal | Verdict::Gone, ..) => Next::DeadLetter,
-            (_, Some(Current { item, phase }), _) if item.event == event => match phase {
+            (_, Some(Current { phase, .. }), _) => match phase {
                 Phase::Waiting(due) => Next::Retry(at(*due)),
                 // It ended while a write is in flight, which goes first.
                 Phase::Attempting(_) => Next::Undecided,

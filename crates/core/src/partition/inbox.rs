@@ -202,7 +202,8 @@ impl Partition {
         let settings = Arc::clone(&self.settings.lane);
         let Some(project) = self.projects.get_mut(&id.project) else { return };
         if !project.lanes.contains_key(&id.webhook) {
-            let lane = Lane::new(id.webhook, project.status(id.webhook), settings);
+            let (status, ordering) = project.standing(id.webhook);
+            let lane = Lane::new(id.webhook, status, ordering, settings);
             project.lanes.insert(id.webhook, super::project::LaneEntry { lane, scheduled: None });
             self.lanes += 1;
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::ids::{RegistryVersion, WebhookId};
 use crate::lane::{Lane, Status};
+use crate::ordering::Ordering;
 use crate::ports::RestingLane;
 use crate::time::Mono;
 use crate::webhook::Webhook;
@@ -38,12 +39,12 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// Whether a webhook takes deliveries, by the registry as loaded.
-    pub(super) fn status(&self, webhook: WebhookId) -> Status {
+    /// Whether a webhook takes deliveries, and which wait for one another, by the registry as loaded.
+    pub(super) fn standing(&self, webhook: WebhookId) -> (Status, Ordering) {
         match self.webhooks.iter().flatten().find(|known| known.id == webhook) {
-            None => Status::Deleted,
-            Some(known) if known.disabled.is_some() => Status::Disabled,
-            Some(_) => Status::Enabled,
+            None => (Status::Deleted, Ordering::default()),
+            Some(known) if known.disabled.is_some() => (Status::Disabled, known.shape.ordering),
+            Some(known) => (Status::Enabled, known.shape.ordering),
         }
     }
 

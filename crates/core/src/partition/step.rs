@@ -60,8 +60,8 @@ impl Partition {
         project.covers = project.covers.max(version).max(asked);
         project.webhooks = Some(webhooks);
         let resting = std::mem::take(&mut project.resting);
-        let mut statuses: Vec<_> = project.lanes.keys().map(|lane| (*lane, project.status(*lane))).collect();
-        statuses.sort_unstable_by_key(|(lane, _)| *lane);
+        let mut standings: Vec<_> = project.lanes.keys().map(|lane| (*lane, project.standing(*lane))).collect();
+        standings.sort_unstable_by_key(|(lane, _)| *lane);
         if project.announced.is_some_and(|announced| announced <= project.covers) {
             project.announced = None;
             out.push(Action::Confirm { project: id, version: project.covers });
@@ -70,14 +70,14 @@ impl Partition {
             project.loading = Some(project.wanted);
             out.push(Action::LoadRegistry { project: id });
         }
-        for (webhook, status) in statuses {
-            self.step_lane(now, LaneId { project: id, webhook }, lane::Input::Webhook(status), chance, out)?;
+        for (webhook, (status, ordering)) in standings {
+            let changed = lane::Input::Webhook { status, ordering };
+            self.step_lane(now, LaneId { project: id, webhook }, changed, chance, out)?;
         }
         for resting in resting {
             let settings = Arc::clone(&self.settings.lane);
             let Some(project) = self.projects.get_mut(&id) else { return Ok(()) };
-            let status = project.status(resting.webhook);
-            let lane = Lane::resting(&resting, status, settings, now);
+            let lane = Lane::resting(&resting, project.standing(resting.webhook), settings, now);
             project.lanes.insert(resting.webhook, LaneEntry { lane, scheduled: None });
             self.lanes += 1;
             let lane = LaneId { project: id, webhook: resting.webhook };

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::PortError;
 use crate::headers::CustomHeaders;
 use crate::ids::{ProjectId, RegistryVersion, WebhookId};
+use crate::ordering::Ordering;
 use crate::shape::{RateLimit, Shape};
 use crate::time::Millis;
 use crate::webhook::{SigningSecret, Webhook};
@@ -58,6 +59,8 @@ pub struct WebhookPatch {
     pub rate_limit: Option<Option<RateLimit>>,
     /// Another time of an attempt; `Some(None)` is the deployment's.
     pub attempt_timeout: Option<Option<Duration>>,
+    /// Which events wait for one another.
+    pub ordering: Option<Ordering>,
 }
 
 /// Why the directory refused.

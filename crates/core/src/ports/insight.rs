@@ -8,6 +8,7 @@ use super::{LaneRecord, PortError};
 use crate::attempt::{AttemptRecord, Failure};
 use crate::delivery::{Closing, DeadReason, Fault, LastAttempt};
 use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
+use crate::ordering::Space;
 use crate::time::Millis;
 use crate::webhook::Webhook;
 
@@ -127,6 +128,8 @@ pub enum Place {
     Backlog {
         /// Its place there.
         sequence: Sequence,
+        /// The event's space.
+        space: Space,
         /// Attempts that failed, as far as the row knows.
         attempts: u32,
     },

@@ -11,6 +11,7 @@ use super::{Lease, PortError, Unreadable};
 use crate::attempt::AttemptRecord;
 use crate::delivery::{DeadReason, DeliveryKey, Fault, HeldDelivery, LastAttempt, Message};
 use crate::ids::{Epoch, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
+use crate::ordering::Reading;
 use crate::time::Millis;
 use crate::webhook::{DisabledReason, Registry};
 
@@ -190,12 +191,12 @@ pub struct Takeover {
     pub lanes: Vec<RestingLane>,
 }
 
-/// A batch read from the backlog, lowest numbers first.
+/// A batch read from the backlog, in the order of keys, and of one key lowest numbers first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Backlog {
     /// The deliveries.
     pub deliveries: Vec<HeldDelivery>,
-    /// There are more behind them.
+    /// There are more behind the last of them; of a space that has more than are read at once, they do not count.
     pub more: bool,
 }
 
@@ -250,9 +251,12 @@ pub trait Store: Send + Sync {
     /// [`PortError::Fenced`] it may have been committed: repeating it is safe.
     async fn commit(&self, lease: &Lease, changes: &[Change]) -> Result<Committed, PortError>;
 
-    /// The lowest rows of a webhook's backlog: at most `rows`, and no more after `bytes` of bodies are reached (but
-    /// one at least).
-    async fn read_backlog(&self, webhook: WebhookId, rows: u32, bytes: usize) -> Result<Backlog, PortError>;
+    /// Rows of a webhook's backlog: those that are asked for, and no more after `bytes` of bodies are reached (but one at
+    /// least).
+    async fn read_backlog(&self, webhook: WebhookId, reading: &Reading, bytes: usize) -> Result<Backlog, PortError>;
+
+    /// The message of one delivery in the backlog.
+    async fn read_message(&self, key: DeliveryKey) -> Result<Option<Message>, PortError>;
 
     /// Which of these have a row in backlog, set aside or dead letters, or are steerings that were done.
     async fn find(&self, keys: &[DeliveryKey]) -> Result<Vec<DeliveryKey>, PortError>;

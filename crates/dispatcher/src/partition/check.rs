@@ -42,14 +42,14 @@ impl Io {
         let shared = &self.shared;
         let Some(cell) = cell else { return Probing::NotWanted };
         let limit = cell.target().and_then(|target| target.shape.rate_limit);
-        cell.pace.wait(limit).await;
+        let turn = cell.pace.turn(limit).await;
         let _slot = shared.checks.acquire().await;
         // Last, with nothing awaited in between, as before every attempt.
         if !self.holding.is_good() {
             return Probing::LeaseOver;
         }
         let Some(target) = cell.target() else { return Probing::NotWanted };
-        cell.pace.started();
+        turn.started();
         let request = AttemptRequest {
             endpoint: &target.endpoint,
             event: message.id,

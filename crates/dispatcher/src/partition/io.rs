@@ -8,6 +8,7 @@ use spectrum_webhook_core::attempt::{AttemptRecord, Next};
 use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
 use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence};
 use spectrum_webhook_core::lane::{AttemptId, Attempted, Class, Ticket};
+use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::partition::LaneId;
 use spectrum_webhook_core::ports::{Acks, Committed, Lease, Mark, PortError, Tag, Unreadable};
 use spectrum_webhook_core::retry::{Policy, Schedule};
@@ -23,9 +24,6 @@ use crate::post::AttemptRequest;
 /// Bytes of bodies that one read of a backlog brings, but for its first row: what a lane that flows on after an outage
 /// keeps in memory. Many may at once, and the byte budget does not count it.
 const READ_BYTES: usize = 64 << 10;
-
-/// Rows that are read to find the body of one: those before it are delivered, and their removals on the way.
-const RELOAD_ROWS: u32 = 4;
 
 /// What came of a future.
 pub(crate) enum Done {
@@ -121,9 +119,9 @@ impl Io {
         }
     }
 
-    pub(crate) async fn read(self: Arc<Self>, lane: LaneId, ticket: Ticket, rows: u32) -> Done {
+    pub(crate) async fn read(self: Arc<Self>, lane: LaneId, ticket: Ticket, reading: Box<Reading>) -> Done {
         let _slot = self.shared.reads.acquire().await;
-        let read = || self.shared.ports.store.read_backlog(lane.webhook, rows, READ_BYTES);
+        let read = || self.shared.ports.store.read_backlog(lane.webhook, &reading, READ_BYTES);
         match self.persist("read a backlog", read).await {
             Ok(backlog) => Done::Read { lane, ticket, rows: backlog.deliveries, more: backlog.more },
             Err(error) => Done::Lost(error),
@@ -245,15 +243,14 @@ impl Io {
         let cell = wanted.cell?;
         // Before the slot, so that none is held meanwhile.
         let limit = cell.target().and_then(|target| target.shape.rate_limit);
-        cell.pace.wait(limit).await;
+        let turn = cell.pace.turn(limit).await;
         let permit = shared.gate.enter(webhook, wanted.class).await;
         let message = match wanted.message {
             Some(message) => message,
             None => {
                 // A store that hangs must not keep the slots of lanes that need none.
-                let read = shared.ports.store.read_backlog(webhook, RELOAD_ROWS, READ_BYTES);
-                let mut rows = permit.run(read).await.ok()?.deliveries.into_iter();
-                Arc::new(rows.find(|row| row.message.id == wanted.event)?.message)
+                let read = shared.ports.store.read_message(DeliveryKey { event: wanted.event, webhook });
+                Arc::new(permit.run(read).await.ok()??)
             }
         };
         // Last, with nothing awaited in between: does the lease still stand, and does the webhook still want it?
@@ -261,7 +258,7 @@ impl Io {
             return None;
         }
         let target = cell.target()?;
-        cell.pace.started();
+        turn.started();
         let now = shared.clock.now().wall;
         let request = AttemptRequest {
             endpoint: &target.endpoint,

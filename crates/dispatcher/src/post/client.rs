@@ -3,7 +3,7 @@
 //!
 //! Each webhook has a client of its own, and with it connections of its own. Sharing them by host would let one URL
 //! hold up another: streams and windows of one HTTP/2 connection are shared, and a request that breaks it breaks its
-//! neighbours' too. A lane has one attempt at a time, so that one kept connection serves it.
+//! neighbours' too.
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -31,7 +31,11 @@ const HEADERS: usize = 128;
 /// What is taken of a response over HTTP/2 before it is asked for: its headers, and what is not read of its body.
 const BUFFER: u32 = 64 * 1_024;
 
-/// Clients, each of which can have an unused connection.
+/// Unused connections that a webhook keeps at most: as many as attempts it has under way at once when not all of its
+/// events wait for one another.
+const IDLE: usize = 16;
+
+/// Clients, each of which can have unused connections.
 pub(super) struct Clients {
     tls: ClientConfig,
     connect_timeout: Duration,
@@ -88,7 +92,7 @@ impl Clients {
             .connector_layer(Watch)
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.idle_timeout)
-            .pool_max_idle_per_host(1)
+            .pool_max_idle_per_host(IDLE)
             .tcp_nodelay(true)
             .http1_max_headers(HEADERS)
             .http2_max_header_list_size(BUFFER)

@@ -3,8 +3,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use prometheus::Registry;
 use spectrum_webhook_core::attempt::{Ended, Failure, Next};
-use spectrum_webhook_core::delivery::DeliveryKey;
+use spectrum_webhook_core::delivery::{DeliveryKey, Message};
 use spectrum_webhook_core::ids::{Epoch, EventId, PartitionId, ProjectId, Sequence, WebhookId};
+use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::ports::{
     Archived, Backlog, Change, Committed, Lease, PortError, Pruning, Takeover, Totals, Unreadable,
 };
@@ -76,7 +77,10 @@ impl Store for Log {
     async fn commit(&self, _: &Lease, _: &[Change]) -> Result<Committed, PortError> {
         unavailable()
     }
-    async fn read_backlog(&self, _: WebhookId, _: u32, _: usize) -> Result<Backlog, PortError> {
+    async fn read_backlog(&self, _: WebhookId, _: &Reading, _: usize) -> Result<Backlog, PortError> {
+        unavailable()
+    }
+    async fn read_message(&self, _: DeliveryKey) -> Result<Option<Message>, PortError> {
         unavailable()
     }
     async fn find(&self, _: &[DeliveryKey]) -> Result<Vec<DeliveryKey>, PortError> {

@@ -87,6 +87,8 @@ pub(crate) struct WebhookView<'a> {
     /// How long one attempt may take; `null` is the deployment's own time.
     #[schema(required)]
     attempt_timeout_seconds: Option<u64>,
+    #[schema(value_type = words::Ordering)]
+    ordering: &'static str,
 }
 
 impl<'a> WebhookView<'a> {
@@ -108,6 +110,7 @@ impl<'a> WebhookView<'a> {
             header_names: webhook.shape.headers.names().collect(),
             rate_limit: webhook.shape.rate_limit.map(RateLimit::per_second),
             attempt_timeout_seconds: webhook.shape.attempt_timeout.map(|timeout| timeout.as_secs()),
+            ordering: webhook.shape.ordering.code(),
         }
     }
 

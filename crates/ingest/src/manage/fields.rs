@@ -40,6 +40,8 @@ struct Fields {
     #[serde(default, deserialize_with = "sent")]
     attempt_timeout_seconds: Option<Value>,
     #[serde(default, deserialize_with = "sent")]
+    ordering: Option<Value>,
+    #[serde(default, deserialize_with = "sent")]
     overlap_seconds: Option<Value>,
 }
 
@@ -91,6 +93,7 @@ pub(crate) fn registration(body: &[u8], longest: Duration) -> Result<Registratio
             headers: wish.headers.unwrap_or_default(),
             rate_limit: wish.rate_limit.flatten(),
             attempt_timeout: wish.attempt_timeout.flatten(),
+            ordering: wish.ordering.unwrap_or_default(),
         },
         check,
     })
@@ -117,6 +120,7 @@ fn changes(fields: Fields, longest: Duration) -> Result<WebhookPatch, Problem> {
         headers: fields.headers.map(shape::headers_of).transpose()?,
         rate_limit: fields.rate_limit.map(shape::rate_limit_of).transpose()?,
         attempt_timeout: timeout.transpose()?,
+        ordering: fields.ordering.as_ref().map(shape::ordering_of).transpose()?,
         ..WebhookPatch::default()
     })
 }
@@ -167,6 +171,8 @@ fn event_types_of(value: Value) -> Result<Option<Vec<String>>, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use spectrum_webhook_core::ordering::Ordering;
+
     use super::*;
 
     fn code<T>(result: Result<T, Problem>) -> &'static str {
@@ -187,11 +193,13 @@ mod tests {
         let read = read.expect("a registration");
         assert_eq!((read.url.as_str(), &read.event_types), ("https://a.b/ü", &Some(vec!["a".to_owned()])));
         assert_eq!(read.shape, Shape::default());
-        let body = br#"{"webhookUrl":"https://a.b/","headers":{"x-a":"1"},"rateLimit":5,"attemptTimeoutSeconds":30}"#;
-        let Shape { headers, rate_limit, attempt_timeout } = registration(body).expect("a registration").shape;
+        let body = br#"{"webhookUrl":"https://a.b/","headers":{"x-a":"1"},"rateLimit":5,
+            "attemptTimeoutSeconds":30,"ordering":"space"}"#;
+        let Shape { headers, rate_limit, attempt_timeout, ordering } =
+            registration(body).expect("a registration").shape;
         assert!(headers.expose().eq([("x-a", "1")]));
         assert_eq!(rate_limit.map(|limit| limit.per_second()), Some(5));
-        assert_eq!(attempt_timeout, Some(Duration::from_secs(30)));
+        assert_eq!((attempt_timeout, ordering), (Some(Duration::from_secs(30)), Ordering::Space));
         for (body, expected) in [
             ("", "invalid_body"),
             ("{", "invalid_body"),
@@ -214,6 +222,7 @@ mod tests {
             (r#"{"webhookUrl":"https://a.b/","headers":{"Host":"a"}}"#, "invalid_headers"),
             (r#"{"webhookUrl":"https://a.b/","rateLimit":0}"#, "invalid_rate_limit"),
             (r#"{"webhookUrl":"https://a.b/","attemptTimeoutSeconds":31}"#, "invalid_attempt_timeout"),
+            (r#"{"webhookUrl":"https://a.b/","ordering":"event"}"#, "invalid_ordering"),
         ] {
             assert_eq!(code(registration(body.as_bytes())), expected, "{body}");
         }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use spectrum_webhook_core::headers::CustomHeaders;
+use spectrum_webhook_core::ordering::Ordering;
 use spectrum_webhook_core::shape::RateLimit;
 
-use crate::problem::{INVALID_ATTEMPT_TIMEOUT, INVALID_HEADERS, INVALID_RATE_LIMIT, Problem};
+use crate::problem::{INVALID_ATTEMPT_TIMEOUT, INVALID_HEADERS, INVALID_ORDERING, INVALID_RATE_LIMIT, Problem};
 
 /// `headers`; `null` is none.
 pub(super) fn headers_of(value: Value) -> Result<CustomHeaders, Problem> {
@@ -52,6 +53,17 @@ pub(super) fn attempt_timeout_of(value: Value, longest: Duration) -> Result<Opti
     })
 }
 
+/// `ordering`; `null` is the project's, as by default.
+pub(super) fn ordering_of(value: &Value) -> Result<Ordering, Problem> {
+    if value.is_null() {
+        return Ok(Ordering::default());
+    }
+    value.as_str().and_then(Ordering::from_code).ok_or_else(|| {
+        let codes = Ordering::ALL.map(Ordering::code).join(", ");
+        Problem::new(INVALID_ORDERING, format!("ordering must be null or one of {codes}"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -78,6 +90,21 @@ mod tests {
             assert_eq!(code(headers_of(value.clone())), expected, "{value}");
         }
         assert!(headers_of(json!(null)).expect("none").is_empty());
+    }
+
+    #[test]
+    fn an_ordering_is_one_of_three_words() {
+        for (value, expected) in [
+            (json!(null), Ok(Ordering::Project)),
+            (json!("project"), Ok(Ordering::Project)),
+            (json!("space"), Ok(Ordering::Space)),
+            (json!("none"), Ok(Ordering::None)),
+            (json!("Space"), Err("invalid_ordering")),
+            (json!(""), Err("invalid_ordering")),
+            (json!(["space"]), Err("invalid_ordering")),
+        ] {
+            assert_eq!(ordering_of(&value).map_err(|problem| problem.code()), expected, "{value}");
+        }
     }
 
     #[test]

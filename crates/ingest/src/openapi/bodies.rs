@@ -51,6 +51,7 @@ pub(crate) struct ResultLines(String);
         "headers": { "X-Tenant": "t-1" },
         "rateLimit": 20,
         "attemptTimeoutSeconds": 10,
+        "ordering": "space",
         "check": true
     })
 ))]
@@ -71,6 +72,8 @@ pub(crate) struct Registration {
     /// How long one attempt may take, in seconds, up to what the deployment allows.
     #[schema(minimum = 1, maximum = 30)]
     attempt_timeout_seconds: Option<u32>,
+    /// Which events wait for one another; `null` is `project`.
+    ordering: Option<words::Ordering>,
     /// Whether one request is made to it at once; the answer then has a `check`.
     #[schema(required = false, default = false)]
     check: bool,
@@ -117,6 +120,8 @@ pub(crate) struct Change {
     /// As at its registration.
     #[schema(minimum = 1, maximum = 30)]
     attempt_timeout_seconds: Option<u32>,
+    /// As at its registration. It takes effect when all that waits in memory is in the backlog.
+    ordering: Option<words::Ordering>,
 }
 
 /// How long the old secret signs beside the new one.

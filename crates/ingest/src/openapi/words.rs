@@ -5,6 +5,7 @@ use spectrum_webhook_core::check::Outcome;
 use spectrum_webhook_core::delivery::{self, Closing, Command};
 use spectrum_webhook_core::explain;
 use spectrum_webhook_core::ids::EventId;
+use spectrum_webhook_core::ordering;
 use spectrum_webhook_core::ports;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook;
@@ -51,6 +52,8 @@ words! {
     ProblemCode: problem::ALL.iter().map(|kind| kind.code).collect::<Vec<_>>();
     /// Whether a webhook takes events.
     WebhookStatus: ["enabled", "disabled"];
+    /// Which of a webhook's events wait for one another: all of the project, those of each space, or none.
+    Ordering: ordering::Ordering::ALL.map(ordering::Ordering::code);
     /// Why a webhook is disabled: by its project, because it answered `410`, or because it was down for too long.
     DisabledReason: {
         use webhook::DisabledReason::{Gone, Manual, Outage};

@@ -22,7 +22,7 @@ fn path(id: &str) -> String {
 
 fn row(id: &str, url: &str) -> String {
     format!(
-        r#"{{"id":"{id}","webhookUrl":"{url}","createdAt":"{NOW_ISO}","updatedAt":"{NOW_ISO}","enabled":true,"status":"enabled","disabledAt":null,"disabledReason":null,"eventTypes":null,"headerNames":[],"rateLimit":null,"attemptTimeoutSeconds":null}}"#
+        r#"{{"id":"{id}","webhookUrl":"{url}","createdAt":"{NOW_ISO}","updatedAt":"{NOW_ISO}","enabled":true,"status":"enabled","disabledAt":null,"disabledReason":null,"eventTypes":null,"headerNames":[],"rateLimit":null,"attemptTimeoutSeconds":null,"ordering":"project"}}"#
     )
 }
 
@@ -84,12 +84,13 @@ async fn a_webhooks_shape_is_shown_without_the_values_of_its_headers() {
         r#""headers":{"X-Tenant":"t0p","authorization":"Bearer s3cret"},"rateLimit":7,"attemptTimeoutSeconds":5"#;
     let reply = api.call("POST", &webhooks(), format!(r#"{{"webhookUrl":"https://a.b/",{shape}}}"#)).await;
     let id = reply.json()["data"]["id"].as_str().expect("an id").to_owned();
-    let shown = r#""headerNames":["authorization","X-Tenant"],"rateLimit":7,"attemptTimeoutSeconds":5}"#;
+    let shown =
+        r#""headerNames":["authorization","X-Tenant"],"rateLimit":7,"attemptTimeoutSeconds":5,"ordering":"project"}"#;
     assert!(reply.text.contains(shown), "{}", reply.text);
     let list = api.call("GET", &webhooks(), "").await;
     let other = api.call("PATCH", &path(&id), r#"{"rateLimit":null,"attemptTimeoutSeconds":30}"#).await;
     assert!(list.text.contains(shown), "{}", list.text);
-    let shown = r#""headerNames":["authorization","X-Tenant"],"rateLimit":null,"attemptTimeoutSeconds":30}"#;
+    let shown = r#""headerNames":["authorization","X-Tenant"],"rateLimit":null,"attemptTimeoutSeconds":30,"ordering":"project"}"#;
     assert!(other.text.contains(shown), "{}", other.text);
     let replaced = api.call("PATCH", &path(&id), r#"{"headers":{"x-b":"s3cret"}}"#).await;
     assert!(replaced.text.contains(r#""headerNames":["x-b"]"#), "{}", replaced.text);
@@ -105,7 +106,15 @@ async fn a_webhooks_shape_is_shown_without_the_values_of_its_headers() {
         "invalid_headers",
         "\"Host\"",
     );
-    let refused = [("rateLimit", "invalid_rate_limit"), ("attemptTimeoutSeconds", "invalid_attempt_timeout")];
+    for (sent, shown) in [("\"none\"", "none"), ("\"space\"", "space"), ("null", "project")] {
+        let reply = api.call("PATCH", &path(&id), format!(r#"{{"ordering":{sent}}}"#)).await;
+        assert_eq!(reply.json()["data"]["ordering"], shown);
+    }
+    let refused = [
+        ("rateLimit", "invalid_rate_limit"),
+        ("attemptTimeoutSeconds", "invalid_attempt_timeout"),
+        ("ordering", "invalid_ordering"),
+    ];
     for (field, code) in refused {
         api.call("PATCH", &path(&id), format!(r#"{{"{field}":1001}}"#)).await.is_problem(422, code, field);
     }

@@ -147,7 +147,7 @@ async fn a_webhook_is_shown_with_its_state() {
     let api = api();
     let reply = api.call("GET", &format!("/projects/{ID}/webhooks/{HOOK}/"), "").await;
     let expected = format!(
-        r#"{{"succeed":true,"data":{{"id":"{HOOK}","webhookUrl":"https://a.b/","createdAt":"{NOW_ISO}","updatedAt":"{NOW_ISO}","enabled":true,"status":"enabled","disabledAt":null,"disabledReason":null,"eventTypes":null,"headerNames":[],"rateLimit":null,"attemptTimeoutSeconds":null,"state":{{"code":"idle","sentence":"Nothing waits for it, and the delivery log has no attempt: it gets the next event that it takes.","since":null,"backlog":0,"setAside":0,"deadLetters":3,"oldestAcceptedAt":null,"lastSuccessAt":"{NOW_ISO}","lastFailureAt":"{NOW_ISO}","lastFailure":"status_503","nextProbeAt":null}}}}}}"#
+        r#"{{"succeed":true,"data":{{"id":"{HOOK}","webhookUrl":"https://a.b/","createdAt":"{NOW_ISO}","updatedAt":"{NOW_ISO}","enabled":true,"status":"enabled","disabledAt":null,"disabledReason":null,"eventTypes":null,"headerNames":[],"rateLimit":null,"attemptTimeoutSeconds":null,"ordering":"project","state":{{"code":"idle","sentence":"Nothing waits for it, and the delivery log has no attempt: it gets the next event that it takes.","since":null,"backlog":0,"setAside":0,"deadLetters":3,"oldestAcceptedAt":null,"lastSuccessAt":"{NOW_ISO}","lastFailureAt":"{NOW_ISO}","lastFailure":"status_503","nextProbeAt":null}}}}}}"#
     );
     assert_eq!((reply.status.as_u16(), reply.text), (200, expected));
     api.call("GET", &format!("/projects/{ID}/webhooks/{EVENT}"), "").await.is_problem(404, "not_found", "webhook");

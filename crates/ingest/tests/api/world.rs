@@ -345,6 +345,7 @@ impl Directory for World {
             }
             webhook.shape.rate_limit = patch.rate_limit.unwrap_or(webhook.shape.rate_limit);
             webhook.shape.attempt_timeout = patch.attempt_timeout.unwrap_or(webhook.shape.attempt_timeout);
+            webhook.shape.ordering = patch.ordering.unwrap_or(webhook.shape.ordering);
         })
     }
 

@@ -34,7 +34,12 @@ impl Checker {
         let Some(fact) = self.webhooks.get_mut(webhook) else {
             return self.cry(|| format!("an attempt for webhook {webhook}, which nobody registered"));
         };
-        let open = fact.open.replace(Open { id: *id, event: *event }).map(|open| open.event);
+        let open: Vec<EventId> = fact.open.iter().map(|open| open.event).collect();
+        fact.open.push(Open { id: *id, event: *event });
+        let one = fact.is_in_one_order();
+        let body = |event: &EventId| self.events.get(event).map(|known| &known.body[..]).unwrap_or_default();
+        let key = fact.key(body(event));
+        let beside = open.iter().any(|other| other == event || (key.is_some() && fact.key(body(other)) == key));
         let off = fact.off;
         let known = fact.urls.allows(&target.url) && fact.secrets.allows(&target.secret);
         let tried = fact.tried.entry(*event).or_default();
@@ -48,7 +53,9 @@ impl Checker {
         let same_project = self.webhooks.get(webhook).map(|fact| fact.project) == project;
         self.must(copies > 0, || format!("an attempt of event {event}, which the queue never took"));
         self.must(copies == 0 || same_project, || format!("event {event} goes to another project's webhook {webhook}"));
-        self.must(open.is_none(), || format!("two attempts at a time for webhook {webhook}: {open:?} and {event}"));
+        let most = if one { 1 } else { self.parallel };
+        self.must(open.len() < most, || format!("{most} attempts are open at webhook {webhook}, and {event} starts"));
+        self.must(!beside, || format!("{event} starts at webhook {webhook} beside one that it waits for: {open:?}"));
         self.must(!off, || format!("an attempt of {event} for webhook {webhook} after it was confirmed to be off"));
         self.must(known, || format!("an attempt of {event} for webhook {webhook} as it was before a confirmed change"));
         let again = ((heard && own) || repeated) && copies == 1;
@@ -65,10 +72,12 @@ impl Checker {
         let Some(fact) = self.webhooks.get_mut(&webhook) else { return };
         let late = fact.begun > published;
         fact.tried.entry(event).or_default().arrived += 1;
-        let latest = fact.latest;
         let first = fact.arrived.insert(event);
-        if first {
-            fact.latest = Some((position, sequence.0));
+        let key = fact.key(body);
+        // What arrived in one order before was in the order of its space too.
+        let latest = key.as_ref().and_then(|key| fact.latest.get(key).copied());
+        if first && let Some(key) = key {
+            fact.latest.insert(key, (position, sequence.0));
         }
         self.must(!late, || format!("{event} arrives at webhook {webhook}, which was registered later"));
         if let Some((place, number)) = latest.filter(|_| first) {
@@ -92,7 +101,7 @@ impl Checker {
     /// An attempt ended, and its sender heard how.
     pub fn ended(&mut self, id: u64, webhook: WebhookId, event: EventId, ended: Ended, ownership: u64) {
         let Some(fact) = self.webhooks.get_mut(&webhook) else { return };
-        fact.open.take_if(|open| open.id == id);
+        fact.open.retain(|open| open.id != id);
         if matches!(ended, Ended::Answered { status: 410, .. }) {
             fact.was_disabled = true;
         }
@@ -111,7 +120,7 @@ impl Checker {
     /// An attempt ended with its process, or its ownership: nobody heard how.
     pub fn cut(&mut self, id: u64, webhook: WebhookId, event: EventId) {
         let Some(fact) = self.webhooks.get_mut(&webhook) else { return };
-        fact.open.take_if(|open| open.id == id);
+        fact.open.retain(|open| open.id != id);
         fact.tried.entry(event).or_default().unheard += 1;
     }
 }

@@ -72,14 +72,37 @@ pub(super) struct WebhookFact {
     /// Its URLs and its keys.
     pub(super) urls: Versions,
     pub(super) secrets: Versions,
-    pub(super) open: Option<Open>,
-    /// The latest first arrival: place and sequence number.
-    pub(super) latest: Option<(u64, i64)>,
+    /// Every order that was ever asked for: what is promised by the weakest of them holds.
+    pub(super) orders: BTreeSet<&'static str>,
+    pub(super) open: Vec<Open>,
+    /// The latest first arrival of each key: place and sequence number.
+    pub(super) latest: BTreeMap<Vec<u8>, (u64, i64)>,
     pub(super) arrived: BTreeSet<EventId>,
     pub(super) tried: BTreeMap<EventId, Tried>,
     /// What people wanted to be skipped, and up to when they dropped what waits.
     pub(super) skips: BTreeSet<EventId>,
     pub(super) drops: Vec<Millis>,
+}
+
+impl WebhookFact {
+    /// What an event is in order within, by all the orders that were asked for; `None` is nothing.
+    pub(super) fn key(&self, body: &[u8]) -> Option<Vec<u8>> {
+        if self.orders.contains("none") {
+            return None;
+        }
+        if !self.orders.contains("space") {
+            return Some(Vec::new());
+        }
+        // As this simulation writes it.
+        let mark = b"\"space\":{\"id\":\"";
+        let at = body.windows(mark.len()).position(|window| window == mark);
+        Some(at.map_or_else(Vec::new, |at| body.iter().skip(at + mark.len()).take(2).copied().collect()))
+    }
+
+    /// Whether all its events wait for one another.
+    pub(super) fn is_in_one_order(&self) -> bool {
+        self.orders.iter().all(|order| *order == "project")
+    }
 }
 
 /// What something is or was, oldest first.

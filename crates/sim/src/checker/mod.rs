@@ -33,6 +33,8 @@ pub struct Checker {
     attempts: u64,
     /// How old the events of a disabled webhook may become.
     keep: i64,
+    /// Attempts that a webhook may have under way at once, when not all its events wait for one another.
+    parallel: usize,
     /// Nothing but endpoints goes wrong: then nothing arrives twice without reason, and healthy endpoints wait for
     /// nobody.
     calm: bool,
@@ -51,6 +53,7 @@ impl Checker {
             positions: 0,
             attempts: limits.attempts,
             keep: limits.keep,
+            parallel: limits.parallel,
             calm,
             violation: None,
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use spectrum_webhook_core::ids::{EventId, ProjectId, WebhookId};
+use spectrum_webhook_core::ordering::Ordering;
 use spectrum_webhook_core::time::Millis;
 
 use super::Checker;
@@ -22,14 +23,22 @@ impl Checker {
             healthy,
             urls: Versions::new(target.url),
             secrets: Versions::new(target.secret),
-            open: None,
-            latest: None,
+            orders: BTreeSet::new(),
+            open: Vec::new(),
+            latest: BTreeMap::new(),
             arrived: BTreeSet::new(),
             tried: BTreeMap::new(),
             skips: BTreeSet::new(),
             drops: Vec::new(),
         };
         self.webhooks.insert(webhook, fact);
+    }
+
+    /// Someone begins to ask for an order of a webhook's events.
+    pub fn ordering(&mut self, webhook: WebhookId, ordering: Ordering) {
+        self.change(webhook, |fact| {
+            fact.orders.insert(ordering.code());
+        });
     }
 
     /// A registration was answered.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use spectrum_webhook_core::attempt::Ended;
+use spectrum_webhook_core::delivery::DeliveryKey;
 use spectrum_webhook_core::lane::{self, AttemptId, Attempted};
 use spectrum_webhook_core::partition::Input;
 use spectrum_webhook_core::ports::Store as _;
@@ -23,9 +24,9 @@ impl World {
         let message = match &wanted.message {
             Some(message) => Some(Arc::clone(message)),
             None => {
-                let read = self.call(async move { ports.store.read_backlog(lane.webhook, 4, usize::MAX).await });
-                let rows = read.map(|backlog| backlog.deliveries).unwrap_or_default();
-                rows.into_iter().find(|row| row.message.id == event).map(|row| Arc::new(row.message))
+                let key = DeliveryKey { event, webhook: lane.webhook };
+                let read = self.call(async move { ports.store.read_message(key).await });
+                read.unwrap_or_default().map(Arc::new)
             }
         };
         let target =

@@ -6,6 +6,7 @@ use spectrum_webhook_core::attempt::Ended;
 use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery};
 use spectrum_webhook_core::ids::{PartitionId, ProjectId, RegistryVersion, WebhookId};
 use spectrum_webhook_core::lane::{AttemptId, Ticket};
+use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::partition::LaneId;
 use spectrum_webhook_core::ports::Committed;
 use spectrum_webhook_core::webhook::Webhook;
@@ -50,7 +51,7 @@ pub(super) enum Happening {
     /// The answer of a commit.
     Committed { committed: Box<Committed> },
     /// A backlog is read.
-    Read { lane: LaneId, ticket: Ticket, rows: u32 },
+    Read { lane: LaneId, ticket: Ticket, reading: Box<Reading> },
     /// What was read arrives.
     Rows { lane: LaneId, ticket: Ticket, rows: Vec<HeldDelivery>, more: bool },
     /// Marks and acknowledgements are written.

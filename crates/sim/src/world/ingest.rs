@@ -57,9 +57,13 @@ impl World {
     /// Bytes that no serializer would write again.
     fn body(&mut self) -> Bytes {
         let number = self.posted;
+        let space = match self.dice.range(0, 3) {
+            0 => String::new(),
+            space => format!("\"space\":{{\"id\":\"s{space}\"}},"),
+        };
         let filler = if self.dice.per_mille(50) { MOST_BYTES - 200 } else { self.dice.range(0, 60) as usize };
         let text = format!(
-            "{{ \"event\" :\"messages\",\t\"n\":{number},\"big\": 1E400, \"b\":18446744073709551617123,\n \
+            "{{ {space}\"event\" :\"messages\",\t\"n\":{number},\"big\": 1E400, \"b\":18446744073709551617123,\n \
              \"s\":\"\\ud800 \\u0041\\/\", \"n\":{number}.0 ,\"f\":\"{}\"  }}",
             "x".repeat(filler)
         );

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use spectrum_webhook_core::delivery::DeliveryKey;
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion};
 use spectrum_webhook_core::lane::{self, Ticket};
+use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::partition::{Input, LaneId};
 use spectrum_webhook_core::ports::{
     Announcements as _, Change, Committed, PortError, SequenceLock as _, Store as _, Taken,
@@ -133,9 +134,10 @@ impl World {
         self.perform(ownership, Vec::new());
     }
 
-    pub(super) fn read(&mut self, ownership: u64, lane: LaneId, ticket: Ticket, rows: u32) {
+    pub(super) fn read(&mut self, ownership: u64, lane: LaneId, ticket: Ticket, reading: Box<Reading>) {
         let Some(ports) = self.ports() else { return };
-        let read = self.call(async move { ports.store.read_backlog(lane.webhook, rows, BYTES).await });
+        let asked = reading.clone();
+        let read = self.call(async move { ports.store.read_backlog(lane.webhook, &asked, BYTES).await });
         match read {
             Ok(mut backlog) => {
                 if self.sabotage == Some(Sabotage::MissRow) && backlog.deliveries.len() > 1 {
@@ -145,7 +147,7 @@ impl World {
                 self.owned_soon(ownership, Happening::Rows { lane, ticket, rows, more });
             }
             Err(_) => {
-                self.later(AGAIN, Event::Owned { ownership, happening: Happening::Read { lane, ticket, rows } });
+                self.later(AGAIN, Event::Owned { ownership, happening: Happening::Read { lane, ticket, reading } });
             }
         }
     }

@@ -194,8 +194,8 @@ impl World {
                     owner.writes.push_back(LaneWrite { lane, ticket, changes });
                 }
             }
-            lane::Action::Fetch { ticket, rows } => {
-                self.owned_soon(ownership, Happening::Read { lane, ticket, rows });
+            lane::Action::Fetch { ticket, reading } => {
+                self.owned_soon(ownership, Happening::Read { lane, ticket, reading });
             }
             // The partition keeps these for itself.
             lane::Action::Settle { .. } | lane::Action::Count { .. } => {}
@@ -251,7 +251,7 @@ impl World {
             }
             Happening::Commit => self.commit(ownership),
             Happening::Committed { committed } => self.committed(ownership, &committed),
-            Happening::Read { lane, ticket, rows } => self.read(ownership, lane, ticket, rows),
+            Happening::Read { lane, ticket, reading } => self.read(ownership, lane, ticket, reading),
             Happening::Rows { lane, ticket, rows, more } => {
                 self.trace(&format!("{} read: {} rows, more: {more}", short(lane.webhook), rows.len()));
                 self.feed(ownership, Input::Lane(lane, lane::Input::Rows { ticket, rows, more }));

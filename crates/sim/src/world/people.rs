@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use spectrum_webhook_core::ids::{RegistryVersion, WebhookId};
+use spectrum_webhook_core::ordering::Ordering;
 use spectrum_webhook_core::ports::{
     Announcements as _, Directory as _, DirectoryError, NewWebhook, PortError, WebhookPatch,
 };
@@ -28,11 +29,12 @@ pub(super) struct Site {
 /// What is changed.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    Register { target: Target },
+    Register { target: Target, ordering: Ordering },
     Delete,
     Disable,
     Enable,
     Move { url: String },
+    Order { ordering: Ordering },
     Rotate { secret: String },
 }
 
@@ -73,14 +75,16 @@ impl World {
         let healthy = matches!(character, Character::Healthy);
         self.trace(&format!("an endpoint is {character:?}"));
         let (webhook, target, secret) = self.new_webhook(project, character);
+        let ordering = self.new_ordering();
         self.checker.registering(self.now, id, webhook, target.clone(), healthy);
+        self.checker.ordering(webhook, ordering);
         let new = NewWebhook {
             id: webhook,
             project: id,
             url: target.url,
             secret,
             event_types: None,
-            shape: Shape::default(),
+            shape: Shape { ordering, ..Shape::default() },
         };
         self.runtime.block_on(async move { ports.store.register(new, now).await })?;
         self.checker.registered(self.now, webhook);
@@ -92,6 +96,10 @@ impl World {
         let (target, secret) = self.new_target(character);
         self.sites.insert(webhook, Site { project, deleted: false, busy: false });
         (webhook, target, secret)
+    }
+
+    fn new_ordering(&mut self) -> Ordering {
+        self.dice.pick(&[Ordering::Project, Ordering::Project, Ordering::Space, Ordering::None])
     }
 
     fn new_target(&mut self, character: Character) -> (Target, SigningSecret) {
@@ -115,13 +123,15 @@ impl World {
             let character = Character::of(&mut self.dice, span);
             let healthy = matches!(character, Character::Healthy);
             let (webhook, target, _) = self.new_webhook(project, character);
+            let ordering = self.new_ordering();
             if let Some(site) = self.projects.get(project) {
                 self.checker.registering(self.now, site.id, webhook, target.clone(), healthy);
+                self.checker.ordering(webhook, ordering);
             }
-            return self.begin_operation(Kind::Register { target }, webhook);
+            return self.begin_operation(Kind::Register { target, ordering }, webhook);
         }
         let webhook = self.dice.pick(&free);
-        let kind = match self.dice.range(0, 9) {
+        let kind = match self.dice.range(0, 11) {
             0..=2 => Kind::Delete,
             3..=5 => Kind::Disable,
             6 => Kind::Enable,
@@ -130,6 +140,7 @@ impl World {
                 let (target, _) = self.new_target(character);
                 Kind::Move { url: target.url }
             }
+            9 | 10 => Kind::Order { ordering: self.new_ordering() },
             _ => Kind::Rotate { secret: SigningSecret::from_random(self.dice.bytes32()).expose().to_owned() },
         };
         let disabled = matches!(kind, Kind::Disable);
@@ -201,6 +212,7 @@ impl World {
             Kind::Disable => self.checker.disabling(webhook),
             Kind::Enable => self.checker.enabling(webhook),
             Kind::Move { url } => self.checker.moving(webhook, &url),
+            Kind::Order { ordering } => self.checker.ordering(webhook, ordering),
             Kind::Rotate { secret } => self.checker.rotating(webhook, &secret),
             Kind::Register { .. } => {}
         }
@@ -222,7 +234,7 @@ impl World {
             async move { store.patch(project, webhook, patch, now).await.map(|(_, version)| version) }
         };
         let changed = match &kind {
-            Kind::Register { target } => {
+            Kind::Register { target, ordering } => {
                 let Ok(secret) = target.secret.parse::<SigningSecret>() else { return };
                 let new = NewWebhook {
                     id: webhook,
@@ -230,7 +242,7 @@ impl World {
                     url: target.url.clone(),
                     secret,
                     event_types: None,
-                    shape: Shape::default(),
+                    shape: Shape { ordering: *ordering, ..Shape::default() },
                 };
                 self.call_directory(async move { store.register(new, now).await.map(|(_, version)| version) })
             }
@@ -241,6 +253,9 @@ impl World {
             Kind::Enable => self.call_directory(patch(WebhookPatch { enabled: Some(true), ..WebhookPatch::default() })),
             Kind::Move { url } => {
                 self.call_directory(patch(WebhookPatch { url: Some(url.clone()), ..WebhookPatch::default() }))
+            }
+            Kind::Order { ordering } => {
+                self.call_directory(patch(WebhookPatch { ordering: Some(*ordering), ..WebhookPatch::default() }))
             }
             Kind::Rotate { secret } => {
                 let Ok(secret) = secret.parse::<SigningSecret>() else { return };
@@ -301,7 +316,7 @@ impl World {
         }
         match kind {
             Kind::Delete | Kind::Disable => self.checker.is_off(webhook),
-            Kind::Register { .. } | Kind::Enable => {}
+            Kind::Register { .. } | Kind::Enable | Kind::Order { .. } => {}
             Kind::Move { url } => self.checker.moved(webhook, &url),
             Kind::Rotate { secret } => self.checker.rotated(webhook, &secret),
         }
@@ -338,6 +353,7 @@ fn name_of(kind: &Kind) -> &'static str {
         Kind::Disable => "disable",
         Kind::Enable => "enable",
         Kind::Move { .. } => "change the URL of",
+        Kind::Order { .. } => "change the order of",
         Kind::Rotate { .. } => "rotate the key of",
     }
 }

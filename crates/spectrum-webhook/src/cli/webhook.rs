@@ -148,6 +148,9 @@ pub(crate) struct Options {
     /// How long one attempt may take, in seconds.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) attempt_timeout: Option<u32>,
+    /// Which events wait for one another: all of the project, those of each space, or none.
+    #[arg(long, value_name = "ORDER", value_parser = ["project", "space", "none"])]
+    pub(crate) ordering: Option<String>,
 }
 
 /// A header as HTTP has it, without the white space around its value.

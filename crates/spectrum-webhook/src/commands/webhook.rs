@@ -141,6 +141,9 @@ fn fields(options: &Options) -> Map<String, Value> {
     if let Some(seconds) = options.attempt_timeout {
         body.insert(ATTEMPT_TIMEOUT.to_owned(), json!(seconds));
     }
+    if let Some(ordering) = &options.ordering {
+        body.insert("ordering".to_owned(), json!(ordering));
+    }
     body
 }
 

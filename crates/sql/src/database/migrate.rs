@@ -27,6 +27,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0002_see_and_steer.sql"),
         postgres: include_str!("../../migrations/postgres/0002_see_and_steer.sql"),
     },
+    Migration {
+        version: 3,
+        name: "ordering",
+        sqlite: include_str!("../../migrations/sqlite/0003_ordering.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_ordering.sql"),
+    },
 ];
 
 const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;

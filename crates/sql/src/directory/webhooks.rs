@@ -31,7 +31,7 @@ pub(super) async fn register(
     }
     let version = raise_version(conn, new.project).await?;
     let sql = "INSERT INTO webhooks (id, project, url, secret, event_types, added, created_at, updated_at, headers, \
-               rate_limit, attempt_timeout_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10)";
+               rate_limit, attempt_timeout_ms, ordering) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11)";
     let statement = sqlx::query(sql)
         .bind(new.id.to_string())
         .bind(new.project.to_string())
@@ -42,7 +42,8 @@ pub(super) async fn register(
         .bind(now.0)
         .bind(cipher.seal_headers(new.id, &new.shape.headers)?)
         .bind(new.shape.rate_limit.map(limit_of))
-        .bind(new.shape.attempt_timeout.map(millis_of));
+        .bind(new.shape.attempt_timeout.map(millis_of))
+        .bind(new.shape.ordering.code());
     run(conn, statement).await?;
     Ok(find(conn, &cipher, new.project, new.id).await?.map(|webhook| (webhook, version)))
 }
@@ -121,9 +122,10 @@ pub(super) async fn patch(
     }
     webhook.shape.rate_limit = patch.rate_limit.unwrap_or(webhook.shape.rate_limit);
     webhook.shape.attempt_timeout = patch.attempt_timeout.unwrap_or(webhook.shape.attempt_timeout);
+    webhook.shape.ordering = patch.ordering.unwrap_or(webhook.shape.ordering);
     webhook.updated_at = now;
     let sql = "UPDATE webhooks SET url = $2, event_types = $3, disabled_at = $4, disabled_reason = $5, \
-               updated_at = $6, headers = $7, rate_limit = $8, attempt_timeout_ms = $9 WHERE id = $1";
+               updated_at = $6, headers = $7, rate_limit = $8, attempt_timeout_ms = $9, ordering = $10 WHERE id = $1";
     let statement = sqlx::query(sql)
         .bind(id.to_string())
         .bind(webhook.url.as_str())
@@ -133,7 +135,8 @@ pub(super) async fn patch(
         .bind(now.0)
         .bind(cipher.seal_headers(id, &webhook.shape.headers)?)
         .bind(webhook.shape.rate_limit.map(limit_of))
-        .bind(webhook.shape.attempt_timeout.map(millis_of));
+        .bind(webhook.shape.attempt_timeout.map(millis_of))
+        .bind(webhook.shape.ordering.code());
     run(conn, statement).await?;
     let version = raise_version(conn, project).await?;
     Ok(Ok((webhook, version)))

@@ -164,7 +164,7 @@ async fn recipients(
     let mut found: BTreeMap<WebhookId, (Webhook, Option<Millis>)> = BTreeMap::new();
     for row in statement.fetch_all(&mut *conn).await? {
         let webhook = webhook_of(&row, cipher)?;
-        found.insert(webhook.id, (webhook, row.maybe_int(12)?.map(Millis)));
+        found.insert(webhook.id, (webhook, row.maybe_int(13)?.map(Millis)));
     }
     found.retain(|id, _| only.is_none_or(|only| only == *id));
     let missing: Vec<String> = tracks.keys().filter(|id| !found.contains_key(id)).map(WebhookId::to_string).collect();
@@ -174,7 +174,7 @@ async fn recipients(
         });
         for row in statement.fetch_all(&mut *conn).await? {
             let webhook = webhook_of(&row, cipher)?;
-            found.insert(webhook.id, (webhook, row.maybe_int(12)?.map(Millis)));
+            found.insert(webhook.id, (webhook, row.maybe_int(13)?.map(Millis)));
         }
     }
     let mut recipients: Vec<Recipient> = found
@@ -190,7 +190,7 @@ async fn recipients(
 
 /// Reads what waits before each delivery that may be on its way, rows first.
 async fn look_into_lanes(conn: &mut Conn, facts: &mut EventFacts) -> Result<(), Fault> {
-    let (event_type, registry) = (facts.event_type.as_str(), facts.registry);
+    let (event, event_type, registry) = (facts.event, facts.event_type.as_str(), facts.registry);
     let takes =
         |webhook: &Webhook| facts.directed || registry.is_none_or(|registry| webhook.takes(event_type, registry));
     let mut open = Vec::new();
@@ -203,19 +203,19 @@ async fn look_into_lanes(conn: &mut Conn, facts: &mut EventFacts) -> Result<(), 
         tracks.extend(recipient.resends.iter_mut().map(|(_, track)| track));
         tracks.retain(|track| is_open(track));
         if !tracks.is_empty() {
-            open.push((recipient.webhook.id, &mut recipient.lane, tracks));
+            open.push((&recipient.webhook, &mut recipient.lane, tracks));
         }
     }
     let has_row = |tracks: &[&mut Track]| tracks.iter().any(|track| track.place != Place::Nowhere);
     open.sort_by_key(|(_, _, tracks)| !has_row(tracks));
     for (webhook, record, tracks) in open.into_iter().take(MOST_LANES) {
-        *record = lane(conn, webhook).await?;
+        *record = lane(conn, webhook.id).await?;
         for track in tracks {
             let place = match track.place {
-                Place::Backlog { sequence, .. } => Some(sequence),
+                Place::Backlog { sequence, space, .. } => Some((sequence, space)),
                 _ => None,
             };
-            track.line = Some(line::before(conn, webhook, place).await?);
+            track.line = Some(line::before(conn, webhook, event, place).await?);
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use spectrum_webhook_core::delivery::{Closing, DeadReason, Fault as Blame, LastAttempt};
 use spectrum_webhook_core::ids::{EventId, ProjectId, Sequence, WebhookId};
+use spectrum_webhook_core::ordering::Space;
 use spectrum_webhook_core::ports::{Dead, Place};
 use spectrum_webhook_core::time::Millis;
 use sqlx::any::AnyRow;
@@ -27,11 +28,11 @@ pub(super) async fn of(conn: &mut Conn, project: ProjectId, event: EventId) -> R
     // The first part has every column, so that the others' NULLs have its types.
     let sql = format!(
         "SELECT 'dead', r.event, r.webhook, r.sequence, r.attempts, r.last, r.died_at, r.reason, r.fault, \
-         r.closed_at, r.closed_by, r.closed_reason, r.resent_as FROM dead_letters r {of_event} \
+         r.closed_at, r.closed_by, r.closed_reason, r.resent_as, 0 FROM dead_letters r {of_event} \
          UNION ALL SELECT 'set_aside', r.event, r.webhook, r.sequence, r.attempts, r.last, r.set_aside_at, NULL, NULL, \
-         NULL, NULL, NULL, NULL FROM set_aside r {of_event} \
+         NULL, NULL, NULL, NULL, 0 FROM set_aside r {of_event} \
          UNION ALL SELECT 'backlog', r.event, r.webhook, r.sequence, r.attempts, NULL, NULL, NULL, NULL, \
-         NULL, NULL, NULL, NULL FROM backlog r {of_event} \
+         NULL, NULL, NULL, NULL, r.space FROM backlog r {of_event} \
          LIMIT $3"
     );
     let statement = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(event.to_string()).bind(project.to_string()).bind(MOST);
@@ -48,7 +49,7 @@ fn row(row: &AnyRow) -> Result<Row, Fault> {
             last: last()?.ok_or_else(|| Fault::Corrupt("set aside without an attempt".to_owned()))?,
             at: Millis(row.int(6)?),
         },
-        _ => Place::Backlog { sequence: Sequence(row.int(3)?), attempts },
+        _ => Place::Backlog { sequence: Sequence(row.int(3)?), space: Space(row.int(13)?), attempts },
     };
     Ok(Row { message: EventId(row.uuid(1)?), webhook: WebhookId(row.uuid(2)?), place })
 }

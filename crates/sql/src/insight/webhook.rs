@@ -31,7 +31,7 @@ pub(super) async fn facts(
     Ok(Some(WebhookFacts {
         webhook,
         lane: lane(conn, id).await?,
-        backlog: line::before(conn, id, None).await?,
+        backlog: line::whole(conn, id).await?,
         set_aside: count(conn, id, "set_aside", "1 = 1").await?,
         oldest_aside: oldest_aside(conn, id).await?,
         dead_letters: count(conn, id, "dead_letters", "closed_at IS NULL").await?,

@@ -92,14 +92,14 @@ impl Commit<'_> {
         })
         .await?;
         // Both databases name the columns of VALUES column1, column2, …
-        let head = "INSERT INTO backlog (event, webhook, partition_id, sequence, attempts, sent) \
-                    SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6 FROM (VALUES ";
+        let head = "INSERT INTO backlog (event, webhook, partition_id, sequence, attempts, sent, space) \
+                    SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7 FROM (VALUES ";
         let tail = ") AS v WHERE NOT EXISTS \
                     (SELECT 1 FROM set_aside s WHERE s.event = v.column1 AND s.webhook = v.column2) AND NOT EXISTS \
                     (SELECT 1 FROM dead_letters d WHERE d.event = v.column1 AND d.webhook = v.column2) \
                     ON CONFLICT (event, webhook) DO NOTHING";
         let partition = self.partition;
-        run_rows(self.conn, (head, 6, tail), &rows, |statement, (webhook, delivery)| {
+        run_rows(self.conn, (head, 7, tail), &rows, |statement, (webhook, delivery)| {
             statement
                 .bind(delivery.message.id.to_string())
                 .bind(webhook.to_string())
@@ -107,6 +107,7 @@ impl Commit<'_> {
                 .bind(delivery.sequence.0)
                 .bind(i64::from(delivery.attempts))
                 .bind(i64::from(delivery.sent))
+                .bind(delivery.space.0)
         })
         .await?;
         Ok(())
@@ -128,8 +129,8 @@ impl Commit<'_> {
     }
 
     async fn set_aside(&mut self, key: DeliveryKey, attempts: u32, last: LastAttempt, at: Millis) -> Result<(), Fault> {
-        let sql = "INSERT INTO set_aside (event, webhook, partition_id, sequence, attempts, last, set_aside_at) \
-                   SELECT event, webhook, partition_id, sequence, $3, $4, $5 FROM backlog \
+        let sql = "INSERT INTO set_aside (event, webhook, partition_id, sequence, attempts, last, set_aside_at, space) \
+                   SELECT event, webhook, partition_id, sequence, $3, $4, $5, space FROM backlog \
                    WHERE event = $1 AND webhook = $2 ON CONFLICT (event, webhook) DO NOTHING";
         let statement = sqlx::query(sql)
             .bind(key.event.to_string())
@@ -144,8 +145,8 @@ impl Commit<'_> {
 
     async fn return_all(&mut self, webhook: WebhookId) -> Result<(), Fault> {
         // What is set aside was sent at least once.
-        let sql = "INSERT INTO backlog (event, webhook, partition_id, sequence, attempts, sent) \
-                   SELECT event, webhook, partition_id, sequence, attempts, 1 FROM set_aside \
+        let sql = "INSERT INTO backlog (event, webhook, partition_id, sequence, attempts, sent, space) \
+                   SELECT event, webhook, partition_id, sequence, attempts, 1, space FROM set_aside \
                    WHERE webhook = $1 ON CONFLICT (event, webhook) DO NOTHING";
         run(self.conn, sqlx::query(sql).bind(webhook.to_string())).await?;
         self.delete_set_aside(webhook).await

@@ -22,8 +22,9 @@ mod takeover;
 
 use async_trait::async_trait;
 use spectrum_webhook_core::attempt::AttemptRecord;
-use spectrum_webhook_core::delivery::DeliveryKey;
+use spectrum_webhook_core::delivery::{DeliveryKey, Message};
 use spectrum_webhook_core::ids::{Epoch, PartitionId, ProjectId, WebhookId};
+use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::ports::{
     Archived, Backlog, Change, Committed, Lease, PortError, Pruning, Store, Takeover, Totals, Unreadable,
 };
@@ -81,9 +82,15 @@ impl Store for SqlStore {
         done.map_err(|fault| fault.at(PORT, "commit"))
     }
 
-    async fn read_backlog(&self, webhook: WebhookId, rows: u32, bytes: usize) -> Result<Backlog, PortError> {
-        let read = self.database.read(move |conn| Box::pin(read::backlog(conn, webhook, rows, bytes))).await;
+    async fn read_backlog(&self, webhook: WebhookId, reading: &Reading, bytes: usize) -> Result<Backlog, PortError> {
+        let reading = reading.clone();
+        let read = self.database.read(move |conn| Box::pin(read::backlog(conn, webhook, reading, bytes))).await;
         read.map_err(|fault| fault.at(PORT, "read a backlog"))
+    }
+
+    async fn read_message(&self, key: DeliveryKey) -> Result<Option<Message>, PortError> {
+        let read = self.database.read(move |conn| Box::pin(read::held_message(conn, key))).await;
+        read.map_err(|fault| fault.at(PORT, "read a message"))
     }
 
     async fn find(&self, keys: &[DeliveryKey]) -> Result<Vec<DeliveryKey>, PortError> {

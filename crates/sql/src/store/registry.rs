@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion, WebhookId};
+use spectrum_webhook_core::ordering::Ordering;
 use spectrum_webhook_core::shape::{RateLimit, Shape};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{DisabledReason, Registry, SigningKeys, Webhook};
@@ -15,7 +16,7 @@ use crate::sql::{Columns as _, Conn};
 /// The columns that [`webhook_of`] reads, of `webhooks w`.
 pub(crate) const WEBHOOK_COLUMNS: &str = "w.id, w.project, w.url, w.event_types, w.disabled_at, w.disabled_reason, \
                                           w.added, w.created_at, w.updated_at, w.headers, w.rate_limit, \
-                                          w.attempt_timeout_ms";
+                                          w.attempt_timeout_ms, w.ordering";
 
 /// A webhook from [`WEBHOOK_COLUMNS`].
 pub(crate) fn webhook_of(row: &AnyRow, cipher: &Cipher) -> Result<Webhook, Fault> {
@@ -39,6 +40,9 @@ pub(crate) fn webhook_of(row: &AnyRow, cipher: &Cipher) -> Result<Webhook, Fault
         let millis = u64::try_from(millis).map_err(|_| Fault::Corrupt(format!("a negative time-out: {millis} ms")))?;
         Ok::<_, Fault>(Duration::from_millis(millis))
     });
+    let ordering = row.text(12)?;
+    let ordering = Ordering::from_code(&ordering)
+        .ok_or_else(|| Fault::Corrupt(format!("not an ordering of events: {ordering:?}")))?;
     Ok(Webhook {
         id,
         project: ProjectId(row.uuid(1)?),
@@ -49,6 +53,7 @@ pub(crate) fn webhook_of(row: &AnyRow, cipher: &Cipher) -> Result<Webhook, Fault
             headers: cipher.open_headers(id, row.maybe_blob(9)?.as_deref())?,
             rate_limit: rate_limit.transpose()?,
             attempt_timeout: attempt_timeout.transpose()?,
+            ordering,
         },
         added: RegistryVersion(row.int(6)?),
         created_at: Millis(row.int(7)?),
@@ -65,7 +70,7 @@ pub(super) async fn registry(conn: &mut Conn, cipher: Cipher, project: ProjectId
          WHERE p.id = $1 ORDER BY w.added"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(project.to_string()).fetch_all(conn).await?;
-    let version = RegistryVersion(rows.first().map_or(Ok(0), |row| row.int(15))?);
+    let version = RegistryVersion(rows.first().map_or(Ok(0), |row| row.int(16))?);
     let mut webhooks = Vec::with_capacity(rows.len());
     for row in rows {
         // The one row of a project without webhooks.
@@ -73,8 +78,8 @@ pub(super) async fn registry(conn: &mut Conn, cipher: Cipher, project: ProjectId
             continue;
         }
         let webhook = webhook_of(&row, &cipher)?;
-        let current = cipher.open_secret(webhook.id, &row.blob(12)?)?;
-        let previous = match (row.maybe_blob(13)?, row.maybe_int(14)?) {
+        let current = cipher.open_secret(webhook.id, &row.blob(13)?)?;
+        let previous = match (row.maybe_blob(14)?, row.maybe_int(15)?) {
             (Some(sealed), Some(until)) => Some((cipher.open_secret(webhook.id, &sealed)?, Millis(until))),
             _ => None,
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use spectrum_webhook_core::headers::CustomHeaders;
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion, WebhookId};
+use spectrum_webhook_core::ordering::Ordering;
 use spectrum_webhook_core::ports::{DirectoryError, NewWebhook, Project, WebhookPatch};
 use spectrum_webhook_core::shape::{RateLimit, Shape};
 use spectrum_webhook_core::time::Millis;
@@ -200,6 +201,7 @@ async fn a_webhook_keeps_the_shape_that_it_asked_for(world: StoreWorld) {
         headers: headers(&[("Authorization", "Bearer \"'\\"), ("x-a", "1")]),
         rate_limit: RateLimit::new(1_000),
         attempt_timeout: Some(Duration::from_millis(1_500)),
+        ordering: Ordering::Space,
     };
     let new = NewWebhook { shape: shape.clone(), ..new_webhook(project, "https://example.com/") };
     let (webhook, _) = world.directory.register(new, NOW).await.expect("register");
@@ -214,11 +216,14 @@ async fn a_webhook_keeps_the_shape_that_it_asked_for(world: StoreWorld) {
         WebhookPatch { rate_limit: Some(None), ..none.clone() },
         WebhookPatch { rate_limit: Some(RateLimit::new(1)), attempt_timeout: Some(None), ..none.clone() },
         WebhookPatch { attempt_timeout: Some(Some(Duration::from_secs(30))), ..none.clone() },
+        WebhookPatch { ordering: Some(Ordering::None), ..none.clone() },
+        WebhookPatch { ordering: Some(Ordering::Project), ..none.clone() },
         WebhookPatch { headers: Some(CustomHeaders::default()), ..none },
     ] {
         expected.headers = patch.headers.clone().unwrap_or(expected.headers);
         expected.rate_limit = patch.rate_limit.unwrap_or(expected.rate_limit);
         expected.attempt_timeout = patch.attempt_timeout.unwrap_or(expected.attempt_timeout);
+        expected.ordering = patch.ordering.unwrap_or(expected.ordering);
         let (patched, _) = world.directory.patch(project, webhook.id, patch, LATER).await.expect("patch");
         assert_eq!(patched.shape, expected);
         let secret = SigningSecret::from_random([9; 32]);

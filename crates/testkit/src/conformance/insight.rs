@@ -8,6 +8,7 @@ use spectrum_webhook_core::delivery::{
     Closing, Command, DeadReason, Directed, Fault, LastAttempt, Message, Purpose, Steering,
 };
 use spectrum_webhook_core::ids::{EventId, RegistryVersion, Sequence, WebhookId};
+use spectrum_webhook_core::ordering::Space;
 use spectrum_webhook_core::ports::{
     Change, EventFacts, First, Insight, LaneMode, LaneRecord, Line, Place, Recipient, WebhookFacts,
 };
@@ -141,7 +142,7 @@ async fn each_place_of_a_delivery_is_found(world: InsightWorld) {
     assert_eq!((dead.reason, dead.fault, dead.attempts), (DeadReason::Fatal, Fault::Receiver, 2));
     assert_eq!((dead.last, dead.died_at), (Some(LastAttempt::Status(400)), Millis(NOW.0 + 6)));
     assert_eq!((dead.closed, dead.closed_reason, dead.resent_as), (None, None, None));
-    assert_eq!(place(&held[2]).await, Place::Backlog { sequence: Sequence(3), attempts: 0 });
+    assert_eq!(place(&held[2]).await, Place::Backlog { sequence: Sequence(3), space: Space(0), attempts: 0 });
 }
 
 async fn a_closed_dead_letter_says_how_it_was_closed(world: InsightWorld) {
@@ -216,7 +217,7 @@ async fn a_resend_is_found_with_its_event(world: InsightWorld) {
         let ids: Vec<EventId> = recipient.resends.iter().map(|(id, _)| *id).collect();
         assert_eq!(ids, [waiting.id, delivered.id], "oldest first");
         let [(_, first), (_, second)] = &recipient.resends[..] else { panic!("two") };
-        assert_eq!(first.place, Place::Backlog { sequence: Sequence(2), attempts: 0 });
+        assert_eq!(first.place, Place::Backlog { sequence: Sequence(2), space: Space(0), attempts: 0 });
         assert_eq!(first.line.as_ref().map(|line| line.ahead), Some(0));
         assert_eq!(second.tried.as_ref().map(|tried| &tried.newest), Some(&attempt));
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use spectrum_webhook_core::delivery::{Command, DeadReason, Fault, Message, Purpose, Steering};
 use spectrum_webhook_core::ids::{RegistryVersion, ReplayId, Sequence};
+use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::ports::{Archived, Change, Place, Pruning, Replay, ReplayState, Selection, What};
 use spectrum_webhook_core::time::Millis;
 use uuid::Uuid;
@@ -72,7 +73,13 @@ async fn an_archived_event_is_known_without_a_row(world: InsightWorld) {
     assert_eq!((facts.recipients.len(), &facts.recipients[0].own.place), (1, &Place::Nowhere));
     // What is held after is what was archived.
     seen.scene.commit(&[hold(seen.scene.webhooks[0], 1, &message)]).await;
-    let read = seen.scene.world.store.read_backlog(seen.scene.webhooks[0], 1, usize::MAX).await.expect("read");
+    let read = seen
+        .scene
+        .world
+        .store
+        .read_backlog(seen.scene.webhooks[0], &Reading::lowest(1), usize::MAX)
+        .await
+        .expect("read");
     assert_eq!(read.deliveries[0].message, message);
 }
 

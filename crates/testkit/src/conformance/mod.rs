@@ -30,6 +30,7 @@ mod samples;
 mod sequence_lock;
 mod store;
 mod store_moves;
+mod store_readings;
 
 use std::any::Any;
 use std::future::Future;

@@ -5,6 +5,7 @@ use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message, Purpos
 use spectrum_webhook_core::ids::{
     Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId,
 };
+use spectrum_webhook_core::ordering::Space;
 use spectrum_webhook_core::ports::{IdempotencyKey, Lease, Publication};
 use spectrum_webhook_core::time::Millis;
 use uuid::Uuid;
@@ -46,7 +47,7 @@ pub(super) fn publication(message: &Message) -> Publication {
 }
 
 pub(super) fn held(sequence: i64, message: &Message) -> HeldDelivery {
-    HeldDelivery { sequence: Sequence(sequence), attempts: 0, sent: false, message: message.clone() }
+    HeldDelivery { sequence: Sequence(sequence), attempts: 0, sent: false, space: Space(0), message: message.clone() }
 }
 
 pub(super) fn key(message: &Message, webhook: WebhookId) -> DeliveryKey {

@@ -1,9 +1,10 @@
 //! The store: what rests stays, once and whole, and an old owner writes nothing. Moves between its tables are in
-//! `store_moves`.
+//! `store_moves`, reads by order keys in `store_readings`.
 
 use spectrum_webhook_core::attempt::{AttemptRecord, Ended, Failure, Next};
 use spectrum_webhook_core::delivery::{Command, DeadReason, Directed, Fault, LastAttempt, Message, Purpose};
 use spectrum_webhook_core::ids::{Epoch, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId};
+use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::ports::{
     Change, Committed, LaneMode, LaneRecord, Lease, NewWebhook, PortError, Project, Pruning, RestingLane, Unreadable,
 };
@@ -13,7 +14,7 @@ use spectrum_webhook_core::webhook::{DisabledReason, SigningSecret};
 use uuid::Uuid;
 
 use super::samples::{BODY, NOW, PARTITION, held, key, lease, message, owner, project};
-use super::{Fixture, StoreWorld, checks, store_moves};
+use super::{Fixture, StoreWorld, checks, store_moves, store_readings};
 
 /// Checks a store.
 pub async fn store(fixture: &dyn Fixture<StoreWorld>) {
@@ -35,6 +36,7 @@ pub async fn store(fixture: &dyn Fixture<StoreWorld>) {
         totals_count_what_rests,
     );
     store_moves::checks(fixture).await;
+    store_readings::checks(fixture).await;
 }
 
 /// An owner of the partition, and a project with webhooks.
@@ -81,7 +83,7 @@ impl Scene {
 
     /// The numbers in a webhook's backlog.
     pub(super) async fn backlog(&self, webhook: WebhookId) -> Vec<i64> {
-        let read = self.world.store.read_backlog(webhook, 1_000, usize::MAX).await.expect("read");
+        let read = self.world.store.read_backlog(webhook, &Reading::lowest(1_000), usize::MAX).await.expect("read");
         assert!(!read.more);
         read.deliveries.iter().map(|delivery| delivery.sequence.0).collect()
     }
@@ -207,7 +209,7 @@ async fn a_held_delivery_is_read_back_just_as_it_was(world: StoreWorld) {
     let holds: Vec<Change> =
         plain.iter().map(|delivery| Change::Hold { webhook, delivery: Box::new(delivery.clone()) }).collect();
     scene.commit(&holds).await;
-    let read = scene.world.store.read_backlog(webhook, 10, usize::MAX).await.expect("read");
+    let read = scene.world.store.read_backlog(webhook, &Reading::lowest(10), usize::MAX).await.expect("read");
     assert_eq!(read.deliveries, plain);
 }
 
@@ -229,7 +231,7 @@ async fn a_read_ends_at_its_rows_and_at_its_bytes_but_not_before_one(world: Stor
     for (rows, bytes, expected, more) in
         [(2, usize::MAX, 2, true), (5, usize::MAX, 5, false), (9, 1, 1, true), (9, 0, 1, true), (9, 2_500, 3, true)]
     {
-        let read = scene.world.store.read_backlog(webhook, rows, bytes).await.expect("read");
+        let read = scene.world.store.read_backlog(webhook, &Reading::lowest(rows), bytes).await.expect("read");
         assert_eq!((read.deliveries.len(), read.more), (expected, more), "{rows} rows, {bytes} bytes");
     }
 }
@@ -251,7 +253,7 @@ async fn backlogs_of_webhooks_are_apart(world: StoreWorld) {
     scene.commit(&[hold(one, 1, &message), hold(two, 1, &message)]).await;
     scene.commit(&[Change::Remove { key: key(&message, one) }]).await;
     assert!(scene.backlog(one).await.is_empty());
-    let read = scene.world.store.read_backlog(two, 10, usize::MAX).await.expect("read");
+    let read = scene.world.store.read_backlog(two, &Reading::lowest(10), usize::MAX).await.expect("read");
     assert_eq!(read.deliveries[0].message, message, "its body is still there");
     let both = [key(&message, one), key(&message, two)];
     assert_eq!(scene.world.store.find(&both).await.expect("find"), [key(&message, two)]);
@@ -265,11 +267,11 @@ async fn a_body_stays_until_its_last_row_goes(world: StoreWorld) {
     let second = Message { body: bytes::Bytes::from_static(b"second"), ..first.clone() };
     scene.commit(&[hold(one, 1, &first), hold(two, 1, &first)]).await;
     scene.commit(&[Change::Remove { key: key(&first, one) }, hold(one, 1, &second)]).await;
-    let read = scene.world.store.read_backlog(one, 1, usize::MAX).await.expect("read");
+    let read = scene.world.store.read_backlog(one, &Reading::lowest(1), usize::MAX).await.expect("read");
     assert_eq!(read.deliveries[0].message.body, first.body, "the other webhook's row needs it");
     scene.commit(&[Change::Remove { key: key(&first, one) }, Change::Remove { key: key(&first, two) }]).await;
     scene.commit(&[hold(one, 1, &second)]).await;
-    let read = scene.world.store.read_backlog(one, 1, usize::MAX).await.expect("read");
+    let read = scene.world.store.read_backlog(one, &Reading::lowest(1), usize::MAX).await.expect("read");
     assert_eq!(read.deliveries[0].message.body, second.body, "nothing needed it any more");
 }
 

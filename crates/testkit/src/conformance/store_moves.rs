@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use spectrum_webhook_core::attempt::Failure;
 use spectrum_webhook_core::delivery::{Command, DeadReason, Fault, LastAttempt, Message, Purpose, Steering};
+use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::ports::{Change, LaneMode, LaneRecord};
 use spectrum_webhook_core::time::Millis;
 
@@ -88,7 +89,7 @@ async fn a_return_brings_all_back_to_their_places(world: StoreWorld) {
         assert_eq!(scene.backlog(scene.webhooks[0]).await, [1, 2, 3, 4]);
         assert_eq!(counts(&scene).await, (4, 1, 0));
     }
-    let read = scene.world.store.read_backlog(scene.webhooks[0], 1, usize::MAX).await.expect("read");
+    let read = scene.world.store.read_backlog(scene.webhooks[0], &Reading::lowest(1), usize::MAX).await.expect("read");
     let first = &read.deliveries[0];
     assert_eq!((first.attempts, first.sent), (6, true), "its attempts are not forgotten");
     assert_eq!(first.message, held[0]);

@@ -40,6 +40,7 @@ async fn a_webhook_is_registered_listed_and_deleted_as_the_contract_says() {
         "eventTypes",
         "headerNames",
         "id",
+        "ordering",
         "rateLimit",
         "signingSecret",
         "standardSigningSecret",

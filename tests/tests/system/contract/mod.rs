@@ -3,6 +3,7 @@
 mod deliveries;
 mod guard;
 mod management;
+mod ordering;
 mod posts;
 mod shape;
 pub(crate) mod stops;

@@ -14,6 +14,7 @@ use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane::{
     Action, Arrival, AttemptId, Attempted, Class, Fate, Health, Input, Lane, LaneSettings, Status, Ticket,
 };
+use crate::ordering::{Ordering, Reading};
 use crate::ports::{Change, Committed};
 use crate::time::{Millis, Mono, Now};
 
@@ -62,19 +63,21 @@ pub(super) struct Bench {
     pub(super) now: Now,
     pub(super) store: ModelStore,
     pub(super) settings: Arc<LaneSettings>,
-    /// Asked for and not ended.
-    pub(super) attempt: Option<Asked>,
+    pub(super) ordering: Ordering,
+    /// Asked for and not ended, in that order.
+    pub(super) attempts: VecDeque<Asked>,
     /// Asked for and not committed.
     pub(super) writes: VecDeque<(Ticket, Vec<Change>)>,
     /// Asked for and not read.
-    pub(super) fetch: Option<(Ticket, u32)>,
+    pub(super) fetch: Option<(Ticket, Reading)>,
     pub(super) settled: Vec<u64>,
     /// Every attempt: the event.
     pub(super) tried: Vec<u64>,
     pub(super) delivered: u64,
     pub(super) dead: u64,
     pub(super) dropped: u64,
-    next: u64,
+    /// Events that came.
+    pub(super) events: u64,
 }
 
 impl Bench {
@@ -83,13 +86,18 @@ impl Bench {
     }
 
     pub(super) fn with(settings: LaneSettings, status: Status) -> Self {
+        Self::ordered(settings, status, Ordering::Project)
+    }
+
+    pub(super) fn ordered(settings: LaneSettings, status: Status, ordering: Ordering) -> Self {
         let settings = Arc::new(settings);
         Self {
-            lane: Lane::new(WEBHOOK, status, Arc::clone(&settings)),
+            lane: Lane::new(WEBHOOK, status, ordering, Arc::clone(&settings)),
+            ordering,
             now: Now { mono: Mono(0), wall: Millis(START) },
             store: ModelStore::default(),
             settings,
-            attempt: None,
+            attempts: VecDeque::new(),
             writes: VecDeque::new(),
             fetch: None,
             settled: Vec::new(),
@@ -97,7 +105,7 @@ impl Bench {
             delivered: 0,
             dead: 0,
             dropped: 0,
-            next: 0,
+            events: 0,
         }
     }
 
@@ -115,17 +123,19 @@ impl Bench {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Attempt { attempt, number, event, class, message, .. } => {
-                assert!(self.attempt.is_none(), "one attempt at a time");
+                assert!(self.attempts.is_empty() || self.ordering != Ordering::Project, "one attempt at a time");
                 let row = self.store.backlog.values().find(|row| row.message.id == event);
                 assert!(message.is_some() || row.is_some(), "its body is in memory or in the store");
                 let asked = Asked { attempt, event: event.0.as_u128() as u64, number, class };
                 self.tried.push(asked.event);
-                self.attempt = Some(asked);
+                self.attempts.push_back(asked);
             }
             Action::Write { ticket, changes } => self.writes.push_back((ticket, changes)),
-            Action::Fetch { ticket, rows } => {
-                assert!(self.fetch.is_none() && self.writes.is_empty(), "a read begins when no write is in flight");
-                self.fetch = Some((ticket, rows));
+            Action::Fetch { ticket, reading } => {
+                assert!(self.fetch.is_none(), "one read at a time");
+                let project = self.ordering == Ordering::Project;
+                assert!(!project || self.writes.is_empty(), "a read begins when no write is in flight");
+                self.fetch = Some((ticket, *reading));
             }
             Action::Settle { event } => self.settled.push(event.0.as_u128() as u64),
             Action::Count { fate: Fate::Delivered, deliveries } => self.delivered += deliveries,
@@ -137,11 +147,16 @@ impl Bench {
     /// The next events come from the queue.
     pub(super) fn deliver(&mut self, events: u64) {
         for _ in 0..events {
-            self.next += 1;
-            let message = Arc::new(message(self.next, self.now.wall));
-            let sequence = Sequence(self.next.cast_signed());
+            self.events += 1;
+            let message = Arc::new(message(self.events, self.now.wall));
+            let sequence = Sequence(self.events.cast_signed());
             self.step(Input::Deliver(Arrival { sequence, message }));
         }
+    }
+
+    /// The webhook changed.
+    pub(super) fn change(&mut self, status: Status) {
+        self.step(Input::Webhook { status, ordering: self.ordering });
     }
 
     /// Time passes, and the lane is woken when it asked for it.
@@ -169,11 +184,11 @@ impl Bench {
 
     /// The attempt that is open.
     pub(super) fn open(&self) -> Asked {
-        self.attempt.expect("an attempt is open")
+        *self.attempts.front().expect("an attempt is open")
     }
 
     pub(super) fn ends(&mut self, result: Attempted) {
-        let asked = self.attempt.take().expect("an attempt is open");
+        let asked = self.attempts.pop_front().expect("an attempt is open");
         self.step(Input::Attempted { attempt: asked.attempt, result });
     }
 
@@ -200,9 +215,9 @@ impl Bench {
 
     /// What the read that was asked for finds now.
     pub(super) fn found(&self) -> (Ticket, Vec<HeldDelivery>, bool) {
-        let (ticket, rows) = self.fetch.expect("a read was asked for");
-        let (rows, more) = self.store.read(rows);
-        (ticket, rows, more)
+        let (ticket, reading) = self.fetch.as_ref().expect("a read was asked for");
+        let (rows, more) = self.store.read(reading);
+        (*ticket, rows, more)
     }
 
     pub(super) fn read(&mut self) {
@@ -229,7 +244,7 @@ impl Bench {
         let event = self.open().event;
         for _ in 0..self.settings.attempts {
             self.settle_down();
-            while self.attempt.is_none() {
+            while self.attempts.is_empty() {
                 self.pass_until_woken();
                 self.settle_down();
             }
@@ -242,13 +257,13 @@ impl Bench {
     /// The same, when some of its attempts have failed already.
     pub(super) fn exhaust_rest(&mut self, status: u16) {
         self.settle_down();
-        while self.attempt.is_none() {
+        while self.attempts.is_empty() {
             self.pass_until_woken();
             self.settle_down();
         }
         let event = self.open().event;
-        while self.attempt.is_none_or(|asked| asked.event == event) {
-            if self.attempt.is_some() {
+        while self.attempts.front().is_none_or(|asked| asked.event == event) {
+            if !self.attempts.is_empty() {
                 self.answers(status);
             } else {
                 self.pass_until_woken();
@@ -265,7 +280,7 @@ impl Bench {
     /// Answers everything that is tried with 200 until the lane has no more.
     pub(super) fn flow(&mut self) {
         self.settle_down();
-        while self.attempt.is_some() {
+        while !self.attempts.is_empty() {
             self.answers(200);
             self.settle_down();
         }
@@ -273,11 +288,11 @@ impl Bench {
 
     /// Another owner takes the lane over; what was in flight is lost.
     pub(super) fn restart(&mut self, status: Status) {
-        self.attempt = None;
+        self.attempts.clear();
         self.fetch = None;
         self.writes.clear();
         let resting = self.store.resting(WEBHOOK, PROJECT);
-        self.lane = Lane::resting(&resting, status, Arc::clone(&self.settings), self.now);
+        self.lane = Lane::resting(&resting, (status, self.ordering), Arc::clone(&self.settings), self.now);
         self.step(Input::Wake);
     }
 

@@ -4,6 +4,7 @@ use super::bench::{Bench, message};
 use crate::delivery::{DeadReason, HeldDelivery};
 use crate::ids::Sequence;
 use crate::lane::{Attempted, Health, Input, LaneSettings, Status};
+use crate::ordering::Space;
 use crate::time::Millis;
 
 const DAY: u64 = 24 * 3_600_000;
@@ -25,7 +26,7 @@ fn enabling_it_again_delivers_in_order() {
     bench.pass(2_000);
     bench.settle_down();
     bench.deliver(1);
-    bench.step(Input::Webhook(Status::Enabled));
+    bench.change(Status::Enabled);
     bench.deliver(1);
     bench.flow();
     assert_eq!((bench.tried, bench.delivered), (vec![1, 2, 3, 4], 4));
@@ -36,13 +37,13 @@ fn enabling_it_again_delivers_in_order() {
 fn disabling_lets_the_attempt_in_flight_end_and_starts_no_other() {
     let mut bench = Bench::new();
     bench.deliver(2);
-    bench.step(Input::Webhook(Status::Disabled));
+    bench.change(Status::Disabled);
     assert_eq!(bench.open().event, 1);
     bench.answers(500);
     bench.pass(100_000);
     bench.settle_down();
     assert_eq!((bench.tried.as_slice(), bench.backlog()), ([1].as_slice(), vec![1, 2]));
-    bench.step(Input::Webhook(Status::Enabled));
+    bench.change(Status::Enabled);
     bench.settle_down();
     assert_eq!((bench.open().event, bench.open().number), (1, 2), "its failed attempt is remembered");
     bench.flow();
@@ -55,8 +56,8 @@ fn enabling_ends_an_outage_and_what_was_thought_of_it() {
     bench.deliver(1);
     bench.exhaust(500);
     assert_eq!(bench.health(), Health::Outage);
-    bench.step(Input::Webhook(Status::Disabled));
-    bench.step(Input::Webhook(Status::Enabled));
+    bench.change(Status::Disabled);
+    bench.change(Status::Enabled);
     bench.settle_down();
     assert_eq!((bench.health(), bench.open().event, bench.store.record), (Health::Flowing, 1, None));
     bench.flow();
@@ -69,11 +70,11 @@ fn news_from_before_a_disabling_write_does_not_undo_it() {
     bench.deliver(2);
     bench.answers(410);
     assert!(bench.lane.is_disabling());
-    bench.step(Input::Webhook(Status::Enabled));
+    bench.change(Status::Enabled);
     bench.settle_down();
     assert_eq!(bench.lane.status(), Status::Disabled);
     assert!(!bench.lane.is_disabling());
-    bench.step(Input::Webhook(Status::Enabled));
+    bench.change(Status::Enabled);
     bench.flow();
     assert_eq!(bench.tried, [1, 2], "what is read after it counts");
 }
@@ -82,7 +83,7 @@ fn news_from_before_a_disabling_write_does_not_undo_it() {
 fn a_deleted_webhook_drops_all_it_has_in_memory() {
     let mut bench = Bench::new();
     bench.deliver(3);
-    bench.step(Input::Webhook(Status::Deleted));
+    bench.change(Status::Deleted);
     assert_eq!((bench.dropped, bench.settled.as_slice()), (2, [2, 3].as_slice()));
     bench.answers(503);
     bench.settle_down();
@@ -97,7 +98,7 @@ fn a_webhook_deleted_while_a_write_is_in_flight_drops_the_rest_after_it() {
     bench.deliver(2);
     bench.pass(2_000);
     bench.deliver(2);
-    bench.step(Input::Webhook(Status::Deleted));
+    bench.change(Status::Deleted);
     assert_eq!(bench.dropped, 0);
     bench.commit();
     assert_eq!((bench.dropped, bench.settled.as_slice()), (2, [1, 2, 3, 4].as_slice()));
@@ -111,7 +112,7 @@ fn a_webhook_deleted_while_a_write_is_in_flight_drops_the_rest_after_it() {
 fn an_attempt_in_flight_when_its_webhook_is_deleted_may_still_deliver() {
     let mut bench = Bench::new();
     bench.deliver(1);
-    bench.step(Input::Webhook(Status::Deleted));
+    bench.change(Status::Deleted);
     bench.answers(200);
     bench.settle_down();
     assert_eq!((bench.dropped, bench.delivered, bench.settled.len()), (0, 1, 1));
@@ -124,7 +125,7 @@ fn a_deleted_webhook_drops_its_rows_in_steps_and_counts_them() {
     bench.deliver(1_203);
     bench.step(Input::Relieve);
     bench.settle_down();
-    bench.step(Input::Webhook(Status::Deleted));
+    bench.change(Status::Deleted);
     assert!(bench.writes.is_empty(), "not while an attempt is in flight");
     bench.answers(500);
     let mut steps = 0;
@@ -141,7 +142,7 @@ fn a_deleted_webhook_drops_what_was_set_aside() {
     let mut bench = Bench::new();
     bench.deliver(2);
     bench.exhaust(500);
-    bench.step(Input::Webhook(Status::Deleted));
+    bench.change(Status::Deleted);
     bench.ends(Attempted::NotStarted);
     bench.settle_down();
     assert_eq!((bench.dropped, bench.set_aside(), bench.store.record), (2, vec![], None));
@@ -185,7 +186,8 @@ fn many_old_events_expire_in_steps() {
     let mut bench = Bench::with(LaneSettings::default(), Status::Disabled);
     for number in 1..=1_203_u64 {
         let sequence = Sequence(number.cast_signed());
-        let held = HeldDelivery { sequence, attempts: 0, sent: false, message: message(number, Millis(0)) };
+        let held =
+            HeldDelivery { sequence, attempts: 0, sent: false, space: Space(0), message: message(number, Millis(0)) };
         bench.store.backlog.insert(sequence, held);
     }
     bench.restart(Status::Disabled);
@@ -202,7 +204,7 @@ fn what_was_set_aside_grows_old_too() {
     let mut bench = Bench::new();
     bench.deliver(2);
     bench.exhaust(500);
-    bench.step(Input::Webhook(Status::Disabled));
+    bench.change(Status::Disabled);
     bench.answers(404);
     bench.settle_down();
     assert_eq!((bench.set_aside(), bench.backlog()), (vec![1], vec![]));
@@ -211,7 +213,7 @@ fn what_was_set_aside_grows_old_too() {
         bench.settle_down();
     }
     assert_eq!((bench.dead_letters(), bench.set_aside()), (vec![1, 2], vec![]));
-    bench.step(Input::Webhook(Status::Enabled));
+    bench.change(Status::Enabled);
     bench.settle_down();
     bench.deliver(1);
     bench.flow();

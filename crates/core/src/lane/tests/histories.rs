@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::bench::{PROJECT, START, WEBHOOK, message};
@@ -13,17 +14,21 @@ use crate::chance::Seeded;
 use crate::delivery::{Command, HeldDelivery, Message, Purpose, Steering};
 use crate::ids::{EventId, Sequence};
 use crate::lane::{Action, Arrival, AttemptId, Attempted, Fate, Health, Input, Lane, LaneSettings, Status, Ticket};
+use crate::ordering::{Ordering, Reading};
 use crate::ports::{Change, Committed};
 use crate::retry::{Policy, Schedule};
 use crate::time::{Millis, Mono, Now};
+
+/// Events come of so many spaces, in turn.
+const SPACES: u64 = 3;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Happening {
     /// So many events come.
     Deliver(u8),
-    /// The open attempt ends.
-    End(Outcome),
+    /// The open attempt ends that so many were asked for before.
+    End(Outcome, u8),
     /// The oldest write is committed; its caller does not know yet.
     Commit,
     /// The oldest committed write is answered.
@@ -38,6 +43,8 @@ enum Happening {
     Crash,
     /// Somebody changes the webhook.
     Change(Status),
+    /// Somebody changes which of its events wait for one another.
+    Order(Ordering),
     /// A person wants something of the lane.
     Steer(Wish),
     /// Memory is scarce.
@@ -95,7 +102,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => (1..4_u8).prop_map(Happening::Deliver),
-        12 => outcome().prop_map(Happening::End),
+        12 => (outcome(), 0..4_u8).prop_map(|(outcome, before)| Happening::End(outcome, before)),
         8 => Just(Happening::Commit),
         8 => Just(Happening::Reply),
         6 => Just(Happening::Read),
@@ -104,6 +111,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Crash),
         1 => Just(Happening::Change(Status::Enabled)),
         1 => Just(Happening::Change(Status::Disabled)),
+        1 => (0..3_usize).prop_map(|ordering| Happening::Order(Ordering::ALL[ordering])),
         1 => Just(Happening::Steer(Wish::Resume)),
         1 => (0..6_u8).prop_map(|behind| Happening::Steer(Wish::Skip(behind))),
         1 => Just(Happening::Steer(Wish::Drop)),
@@ -126,6 +134,7 @@ fn settings() -> LaneSettings {
         outage_budget: 20_000,
         keep: 60_000,
         batch: 3,
+        parallel: 3,
     }
 }
 
@@ -145,16 +154,19 @@ struct World {
     store: ModelStore,
     /// What the store says, which a change by hand makes differ from what the lane was told.
     deleted: bool,
-    attempt: Option<(AttemptId, u64)>,
+    attempts: VecDeque<(AttemptId, u64)>,
     writes: VecDeque<Written>,
-    fetch: Option<(Ticket, u32)>,
+    fetch: Option<(Ticket, Reading)>,
     rows: Option<(Ticket, Vec<HeldDelivery>, bool)>,
     /// The queue: events that are not settled, in order.
     queue: BTreeMap<u64, Arc<Message>>,
     sequence: i64,
     events: u64,
-    /// The latest event that was sent.
-    newest_sent: u64,
+    ordering: Ordering,
+    /// It was this at some time.
+    was: BTreeSet<&'static str>,
+    /// The latest event that was sent, of each key of what was always promised.
+    newest_sent: BTreeMap<i64, u64>,
     sent: BTreeSet<u64>,
     delivered: BTreeSet<u64>,
     /// Those of the numbers that are a person's orders, not events.
@@ -167,23 +179,25 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, ordering: Ordering) -> Self {
         let settings = Arc::new(settings());
         Self {
-            lane: Lane::new(WEBHOOK, Status::Enabled, Arc::clone(&settings)),
+            lane: Lane::new(WEBHOOK, Status::Enabled, ordering, Arc::clone(&settings)),
+            ordering,
+            was: BTreeSet::from([ordering.code()]),
             settings,
             chance: Seeded::new(seed),
             now: Now { mono: Mono(0), wall: Millis(START) },
             store: ModelStore::default(),
             deleted: false,
-            attempt: None,
+            attempts: VecDeque::new(),
             writes: VecDeque::new(),
             fetch: None,
             rows: None,
             queue: BTreeMap::new(),
             sequence: 0,
             events: 0,
-            newest_sent: 0,
+            newest_sent: BTreeMap::new(),
             sent: BTreeSet::new(),
             delivered: BTreeSet::new(),
             orders: BTreeSet::new(),
@@ -207,13 +221,15 @@ impl World {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Attempt { attempt, event, message, .. } => {
-                assert!(self.attempt.is_none(), "one attempt at a time");
+                let most = if self.was.contains("project") && self.was.len() == 1 { 1 } else { self.settings.parallel };
+                assert!(self.attempts.len() < most, "not more attempts at a time than may be");
+                assert!(self.attempts.iter().all(|(_, open)| *open != number(event)), "one attempt of an event");
                 assert!(self.writes.iter().all(is_removal), "no attempt while a write is in flight");
                 assert!(self.lane.status() == Status::Enabled, "no attempt unless enabled");
                 if message.is_none() {
                     assert!(self.store.backlog.values().any(|row| row.message.id == event), "its body can be read");
                 }
-                self.attempt = Some((attempt, number(event)));
+                self.attempts.push_back((attempt, number(event)));
             }
             Action::Write { ticket, changes } => {
                 let blocking = |write: &Written| !is_removal(write);
@@ -221,10 +237,11 @@ impl World {
                 assert!(!blocking(&write) || !self.writes.iter().any(blocking), "one blocking write at a time");
                 self.writes.push_back(write);
             }
-            Action::Fetch { ticket, rows } => {
-                assert!(self.writes.is_empty(), "a read begins when no write or removal is in flight");
+            Action::Fetch { ticket, reading } => {
+                let except_removals = |write: &Written| reading.ordering != Ordering::Project && is_removal(write);
+                assert!(self.writes.iter().all(except_removals), "a read begins when no write is in flight");
                 assert!(self.fetch.is_none() && self.rows.is_none(), "one read at a time");
-                self.fetch = Some((ticket, rows));
+                self.fetch = Some((ticket, *reading));
             }
             Action::Settle { event } => {
                 let event = number(event);
@@ -249,12 +266,13 @@ impl World {
             Happening::Deliver(events) => {
                 for _ in 0..*events {
                     self.events += 1;
-                    let message = Arc::new(message(self.events, self.now.wall));
+                    let body = Bytes::from(format!(r#"{{"space":{{"id":{}}}}}"#, self.events % SPACES));
+                    let message = Arc::new(Message { body, ..message(self.events, self.now.wall) });
                     self.queue.insert(self.events, Arc::clone(&message));
                     self.fan_out(message);
                 }
             }
-            Happening::End(outcome) => self.end(outcome.result()),
+            Happening::End(outcome, before) => self.end(usize::from(*before), outcome.result()),
             Happening::Commit => {
                 if let Some(write) = self.writes.iter_mut().find(|write| write.committed.is_none()) {
                     write.committed = Some(self.store.commit(&write.changes));
@@ -267,13 +285,13 @@ impl World {
                     self.step(Input::Written { ticket: write.ticket, buried, dropped, more });
                     // As the partition does it: after that the webhook is read anew.
                     if disabling && !self.lane.is_disabling() {
-                        self.step(Input::Webhook(self.status()));
+                        self.tell();
                     }
                 }
             }
             Happening::Read => {
-                if let Some((ticket, rows)) = self.fetch.take() {
-                    let (rows, more) = self.store.read(rows);
+                if let Some((ticket, reading)) = self.fetch.take() {
+                    let (rows, more) = self.store.read(&reading);
                     self.rows = Some((ticket, rows, more));
                 }
             }
@@ -285,6 +303,13 @@ impl World {
             Happening::Pass(millis) => self.pass(u64::from(*millis)),
             Happening::Crash => self.crash(),
             Happening::Change(status) => self.change(*status),
+            Happening::Order(ordering) => {
+                self.ordering = *ordering;
+                self.was.insert(ordering.code());
+                if !self.lane.is_disabling() {
+                    self.tell();
+                }
+            }
             Happening::Steer(wish) => self.wish(*wish),
             Happening::Relieve => self.step(Input::Relieve),
             Happening::Stale => {
@@ -324,8 +349,9 @@ impl World {
         self.step(Input::Deliver(Arrival { sequence, message }));
     }
 
-    fn end(&mut self, result: Attempted) {
-        let Some((attempt, event)) = self.attempt.take() else { return };
+    fn end(&mut self, before: usize, result: Attempted) {
+        let last = self.attempts.len().saturating_sub(1);
+        let Some((attempt, event)) = self.attempts.remove(before.min(last)) else { return };
         if let Attempted::Ended(ended) = result {
             self.sent(event, ended.sent());
             if matches!(ended, Ended::Answered { status: 200, .. }) {
@@ -336,10 +362,16 @@ impl World {
     }
 
     fn sent(&mut self, event: u64, sent: bool) {
-        if sent && self.sent.insert(event) {
-            assert!(event > self.newest_sent, "{event} arrives first after {}", self.newest_sent);
-            self.newest_sent = event;
+        if !sent || !self.sent.insert(event) {
+            return;
         }
+        let key = match () {
+            () if self.was.contains("none") => return,
+            () if self.was.contains("space") => (event % SPACES).cast_signed(),
+            () => 0,
+        };
+        let newest = self.newest_sent.insert(key, event).unwrap_or(0);
+        assert!(event > newest, "{event} arrives first after {newest}");
     }
 
     fn pass(&mut self, millis: u64) {
@@ -358,10 +390,8 @@ impl World {
 
     /// What was in flight ends unheard: the attempt may have arrived, or the write may have been committed.
     fn crash(&mut self) {
-        if let Some((_, event)) = self.attempt.take()
-            && event % 2 == 0
-        {
-            self.sent(event, true);
+        for (_, event) in std::mem::take(&mut self.attempts) {
+            self.sent(event, event % 2 == 0);
         }
         self.writes.clear();
         self.fetch = None;
@@ -371,7 +401,7 @@ impl World {
         self.ended = 0;
         self.sequence += 1_000_000_000;
         let status = self.status();
-        self.lane = Lane::resting(&resting, status, Arc::clone(&self.settings), self.now);
+        self.lane = Lane::resting(&resting, (status, self.ordering), Arc::clone(&self.settings), self.now);
         self.step(Input::Wake);
         let redelivered: Vec<u64> = self.queue.keys().copied().collect();
         for event in redelivered {
@@ -400,13 +430,18 @@ impl World {
         }
         // As the partition does it: while the lane disables the webhook itself, nothing that was read counts.
         if !self.lane.is_disabling() {
-            self.step(Input::Webhook(self.status()));
+            self.tell();
         }
+    }
+
+    /// The lane hears of the webhook as it is.
+    fn tell(&mut self) {
+        self.step(Input::Webhook { status: self.status(), ordering: self.ordering });
     }
 
     /// Deliveries that did not end, by the counts and by where they are.
     fn check_conservation(&self) {
-        assert!(self.writes.is_empty() && self.attempt.is_none(), "it is quiet");
+        assert!(self.writes.is_empty() && self.attempts.is_empty(), "it is quiet");
         let rests = self.store.backlog.len() + self.store.set_aside.len() + self.lane.unsettled();
         assert_eq!(self.fanned_out - self.ended, rests as u64, "{:?}", self.lane);
     }
@@ -422,8 +457,8 @@ impl World {
             self.happens(&Happening::Reply);
             self.happens(&Happening::Read);
             self.happens(&Happening::Rows);
-            self.end(Outcome::Ok.result());
-            let quiet = self.attempt.is_none() && self.writes.is_empty() && self.fetch.is_none();
+            self.end(0, Outcome::Ok.result());
+            let quiet = self.attempts.is_empty() && self.writes.is_empty() && self.fetch.is_none();
             if quiet && self.rows.is_none() && self.lane.is_idle() {
                 return;
             }
@@ -452,9 +487,10 @@ proptest! {
     #[test]
     fn nothing_is_lost_or_swapped_whatever_happens(
         seed: u64,
+        ordering in 0..3_usize,
         history in proptest::collection::vec(happening(), 1..150),
     ) {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, Ordering::ALL[ordering]);
         for happening in &history {
             world.happens(happening);
         }
@@ -474,15 +510,16 @@ proptest! {
     #[test]
     fn a_deleted_webhook_leaves_nothing_behind_whatever_happened(
         seed: u64,
+        ordering in 0..3_usize,
         history in proptest::collection::vec(happening(), 1..100),
         later in proptest::collection::vec(happening(), 0..20),
     ) {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, Ordering::ALL[ordering]);
         for happening in &history {
             world.happens(happening);
         }
         world.deleted = true;
-        world.step(Input::Webhook(Status::Deleted));
+        world.tell();
         let comes = |happening: &Happening| matches!(happening, Happening::Deliver(_) | Happening::Steer(_));
         for happening in later.iter().filter(|happening| !comes(happening)) {
             world.happens(happening);
@@ -492,7 +529,7 @@ proptest! {
             world.happens(&Happening::Reply);
             world.happens(&Happening::Read);
             world.happens(&Happening::Rows);
-            world.end(Outcome::Busy.result());
+            world.end(0, Outcome::Busy.result());
         }
         world.check_conservation();
         prop_assert!(world.lane.is_idle(), "{:?}", world.lane);

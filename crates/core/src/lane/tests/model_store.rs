@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::delivery::{Command, DeadReason, HeldDelivery, Message, Purpose};
 use crate::ids::{EventId, ProjectId, Sequence, WebhookId};
+use crate::ordering::{OrderKey, Ordering, Reading};
 use crate::ports::{Change, Committed, LaneRecord, RestingLane};
 use crate::webhook::DisabledReason;
 
@@ -122,10 +123,24 @@ impl ModelStore {
         }
     }
 
-    /// The lowest rows, and whether there are more.
-    pub(super) fn read(&self, rows: u32) -> (Vec<HeldDelivery>, bool) {
-        let rows = rows as usize;
-        (self.backlog.values().take(rows).cloned().collect(), self.backlog.len() > rows)
+    /// The rows that are asked for, and whether there are more.
+    pub(super) fn read(&self, reading: &Reading) -> (Vec<HeldDelivery>, bool) {
+        let key = |row: &HeldDelivery| reading.ordering.key(row.sequence, row.space);
+        let asked = |key: &OrderKey| {
+            reading.after.is_none_or(|after| *key > after)
+                && reading.up_to.is_none_or(|up_to| *key <= up_to)
+                && !reading.except.contains(key)
+        };
+        let mut of_key: BTreeMap<OrderKey, Vec<&HeldDelivery>> = BTreeMap::new();
+        for row in self.backlog.values().filter(|row| asked(&key(row))) {
+            of_key.entry(key(row)).or_default().push(row);
+        }
+        let limit = if reading.ordering == Ordering::Space { Reading::OF_A_SPACE as usize } else { usize::MAX };
+        let all = of_key.into_values().flat_map(|rows| rows.into_iter().take(limit));
+        let mut rows: Vec<HeldDelivery> = all.take(reading.rows as usize + 1).cloned().collect();
+        let more = rows.len() > reading.rows as usize;
+        rows.truncate(reading.rows as usize);
+        (rows, more)
     }
 
     pub(super) fn resting(&self, webhook: WebhookId, project: ProjectId) -> RestingLane {

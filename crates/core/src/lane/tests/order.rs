@@ -31,7 +31,7 @@ fn a_failed_attempt_is_repeated_after_the_schedules_waits() {
     for number in 1..=5 {
         assert_eq!((bench.open().event, bench.open().number), (1, number));
         bench.answers(500);
-        assert!(bench.attempt.is_none());
+        assert!(bench.attempts.is_empty());
         waits.push(bench.pass_until_woken());
     }
     assert_eq!(waits, [200, 1_000, 5_000, 10_000, 10_000]);
@@ -56,10 +56,10 @@ fn the_next_event_starts_only_when_the_one_before_is_settled() {
     let mut bench = Bench::new();
     bench.deliver(2);
     bench.answers(400);
-    assert!(bench.attempt.is_none(), "the dead letter is not committed");
+    assert!(bench.attempts.is_empty(), "the dead letter is not committed");
     assert!(bench.settled.is_empty());
     bench.pass(60_000);
-    assert!(bench.attempt.is_none());
+    assert!(bench.attempts.is_empty());
     bench.commit();
     assert_eq!(bench.settled, [1]);
     assert_eq!((bench.dead_letters(), bench.dead), (vec![1], 1));
@@ -88,7 +88,7 @@ fn replies_with_unknown_tickets_change_nothing() {
     bench.answers(404);
     bench.step(Input::Written { ticket: Ticket(u64::MAX), buried: 9, dropped: 9, more: true });
     bench.step(Input::Rows { ticket: Ticket(u64::MAX), rows: Vec::new(), more: false });
-    assert!(bench.attempt.is_none() && bench.settled.is_empty());
+    assert!(bench.attempts.is_empty() && bench.settled.is_empty());
     assert_eq!((bench.dead, bench.dropped), (0, 0));
 }
 

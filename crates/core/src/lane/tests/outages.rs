@@ -14,7 +14,7 @@ fn position(changes: &[Change], what: impl Fn(&Change) -> bool) -> usize {
 /// Brings the next probe on and answers it.
 fn probe(bench: &mut Bench, status: u16) -> u64 {
     let mut waited = 0;
-    while bench.attempt.is_none() {
+    while bench.attempts.is_empty() {
         waited += bench.pass_until_woken();
         bench.settle_down();
     }
@@ -92,7 +92,7 @@ fn three_in_a_row_are_an_outage_and_go_back_to_the_front() {
     assert_eq!(bench.health(), Health::Outage);
     assert_eq!((bench.set_aside(), bench.backlog()), (vec![], vec![1, 2, 3, 4]));
     assert_eq!((bench.dead, bench.settled.len(), bench.lane.unsettled()), (0, 4, 0));
-    assert!(bench.attempt.is_none());
+    assert!(bench.attempts.is_empty());
     assert!(matches!(
         bench.store.record,
         Some(LaneRecord { mode: LaneMode::Outage { proven: true, .. }, exhausted: 3 })
@@ -107,7 +107,7 @@ fn when_nothing_was_sent_it_is_an_outage_at_once() {
         assert_eq!(bench.open().number, number);
         bench.fails(Failure::Connect);
         if number < 6 {
-            while bench.attempt.is_none() {
+            while bench.attempts.is_empty() {
                 bench.pass_until_woken();
                 bench.settle_down();
             }
@@ -123,7 +123,7 @@ fn one_attempt_that_was_sent_makes_an_event_a_suspect() {
     bench.deliver(2);
     bench.fails(Failure::Timeout);
     for _ in 2..=6 {
-        while bench.attempt.is_none() {
+        while bench.attempts.is_empty() {
             bench.pass_until_woken();
             bench.settle_down();
         }
@@ -208,7 +208,7 @@ fn an_outage_that_is_proven_is_not_interrupted() {
     let mut bench = outage_of_three();
     bench.deliver(1);
     bench.settle_down();
-    assert!(bench.attempt.is_none());
+    assert!(bench.attempts.is_empty());
     bench.pass(2_000);
     bench.settle_down();
     assert_eq!((bench.backlog(), bench.health()), (vec![1, 2, 3, 4], Health::Outage));
@@ -220,7 +220,7 @@ fn events_that_waited_when_an_outage_began_are_tried_when_a_probe_shows_that_the
     bench.deliver(3);
     // The URL is down, and nothing is sent.
     while bench.health() != Health::Outage {
-        if bench.attempt.is_some() {
+        if !bench.attempts.is_empty() {
             bench.fails(Failure::Connect);
         } else {
             bench.pass_until_woken();
@@ -242,7 +242,7 @@ fn what_was_never_sent_is_no_suspect() {
     bench.exhaust(500);
     assert_eq!(bench.open().event, 2);
     while bench.health() != Health::Outage {
-        if bench.attempt.is_some() {
+        if !bench.attempts.is_empty() {
             bench.fails(Failure::Connect);
         } else {
             bench.pass_until_woken();
@@ -264,7 +264,7 @@ fn what_an_outage_exhausted_has_all_its_attempts_again_when_it_is_over() {
     assert_eq!((bench.open().event, bench.health()), (2, Health::Flowing));
     bench.answers(503);
     bench.settle_down();
-    assert!(bench.attempt.is_none() && bench.set_aside().is_empty(), "one more failure is no proof");
+    assert!(bench.attempts.is_empty() && bench.set_aside().is_empty(), "one more failure is no proof");
     bench.pass_until_woken();
     bench.settle_down();
     bench.flow();
@@ -292,7 +292,7 @@ fn an_outage_outlives_its_owner() {
     bench.pass(10_000);
     bench.restart(Status::Enabled);
     assert_eq!((bench.health(), bench.store.record), (Health::Outage, record));
-    assert!(bench.attempt.is_none());
+    assert!(bench.attempts.is_empty());
     assert_eq!(bench.pass_until_woken(), 50_000, "when the last owner would have probed");
     bench.settle_down();
     assert_eq!((bench.open().event, bench.open().class), (1, Class::Outage));
@@ -327,7 +327,7 @@ fn after_the_outage_budget_the_webhook_is_disabled() {
     while bench.store.disabled.is_none() {
         bench.pass_until_woken();
         bench.settle_down();
-        if bench.attempt.is_some() {
+        if !bench.attempts.is_empty() {
             bench.answers(500);
             bench.settle_down();
             probes += 1;
@@ -338,7 +338,7 @@ fn after_the_outage_budget_the_webhook_is_disabled() {
     assert!((8..=11).contains(&probes), "{probes}");
     assert_eq!((bench.backlog(), bench.dead), (vec![1, 2, 3], 0));
     bench.pass(1_000_000);
-    assert!(bench.attempt.is_none());
+    assert!(bench.attempts.is_empty());
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn gone_disables_the_webhook_and_gives_up_the_event_only() {
     bench.settle_down();
     assert_eq!((bench.dead_letters(), bench.backlog()), (vec![1], vec![2, 3]));
     assert_eq!((bench.lane.status(), bench.settled.len()), (Status::Disabled, 3));
-    assert!(bench.attempt.is_none());
+    assert!(bench.attempts.is_empty());
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn down() -> Bench {
     bench.fails(Failure::Connect);
     while bench.health() != Health::Outage {
         bench.settle_down();
-        if bench.attempt.is_some() {
+        if !bench.attempts.is_empty() {
             bench.fails(Failure::Connect);
         } else {
             bench.pass_until_woken();
@@ -65,7 +65,7 @@ fn an_order_waits_for_the_attempt_in_flight_and_nothing_else_starts_before_it_is
     bench.step(order(100, Command::Drop(Millis(START))));
     assert_eq!(bench.open_write(), 0, "the attempt goes on");
     bench.answers(200);
-    assert!(bench.attempt.is_none(), "the second is not tried");
+    assert!(bench.attempts.is_empty(), "the second is not tried");
     bench.commit();
     assert_eq!((bench.delivered, bench.dropped), (1, 1));
     bench.flow();
@@ -137,7 +137,7 @@ fn resuming_tries_at_once_what_waits_for_its_next_attempt() {
         bench.settle_down();
     }
     bench.answers(503);
-    assert!(bench.attempt.is_none());
+    assert!(bench.attempts.is_empty());
     bench.step(order(100, Command::Resume));
     bench.settle_down();
     assert_eq!(bench.open().number, 4, "it goes on counting");
@@ -146,7 +146,7 @@ fn resuming_tries_at_once_what_waits_for_its_next_attempt() {
 #[test]
 fn an_order_for_a_deleted_webhook_is_settled_and_does_nothing() {
     let mut bench = Bench::new();
-    bench.step(Input::Webhook(Status::Deleted));
+    bench.change(Status::Deleted);
     bench.settle_down();
     bench.step(order(100, Command::Drop(Millis(START))));
     assert_eq!((bench.settled.as_slice(), bench.open_write()), ([100].as_slice(), 0));
@@ -171,9 +171,9 @@ fn after_each_attempt_it_can_be_said_what_comes_next() {
     bench.settle_down();
     let next = outlook(&bench, 1, busy);
     assert!(matches!(next, Next::Outage(at) if at.0 > bench.now.wall.0), "nothing else is left to try: {next:?}");
-    bench.step(Input::Webhook(Status::Disabled));
+    bench.change(Status::Disabled);
     assert_eq!(outlook(&bench, 1, busy), Next::Disabled);
-    bench.step(Input::Webhook(Status::Deleted));
+    bench.change(Status::Deleted);
     assert_eq!(outlook(&bench, 1, busy), Next::Dropped);
     assert_eq!(outlook(&bench, 1, Ended::Answered { status: 204, retry_after: None }), Next::Delivered);
 }
