@@ -189,6 +189,8 @@ pub struct Letter {
     pub webhook: WebhookId,
     /// Which event.
     pub event: EventId,
+    /// Whether it is the letter of a resend, and not of the event's first way.
+    pub resend: bool,
     /// `fatal`, `poison`, …
     pub reason: String,
     /// How its last attempt ended: `status_422`, …

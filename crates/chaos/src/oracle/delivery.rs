@@ -9,7 +9,7 @@ use crate::history::{Arrival, EventId, History, Letter, Post, Reply, Webhook, We
 
 pub(super) fn judge(history: &History, index: &Index<'_>, bounds: &Bounds, judgement: &mut Judgement) {
     let letters: HashMap<(&WebhookId, &EventId), &Letter> =
-        history.letters.iter().map(|letter| ((&letter.webhook, &letter.event), letter)).collect();
+        first_letters(history).map(|letter| ((&letter.webhook, &letter.event), letter)).collect();
     judgement.counts.events = index.events.len();
     for arrival in &history.arrivals {
         came(index, arrival, judgement);
@@ -20,14 +20,9 @@ pub(super) fn judge(history: &History, index: &Index<'_>, bounds: &Bounds, judge
         for request in requests {
             by_event.entry(&request.event).or_default().push(request);
         }
-        let last_taken = requests.iter().filter(|request| taken(request)).filter_map(|request| {
-            let Known::Event(post) = index.known(request) else { return None };
-            Some(post.number)
-        });
-        let last_taken = last_taken.max();
         for letter in history.letters.iter().filter(|letter| letter.webhook == webhook.id) {
-            let attempts = by_event.get(&letter.event).map_or(&[][..], Vec::as_slice);
-            if let Err(why) = is_true(history, index, bounds, letter, attempts, last_taken) {
+            let attempts: Vec<&Arrival> = by_event.get(&letter.event).into_iter().flatten().copied().collect();
+            if let Err(why) = is_true(history, bounds, letter, &attempts, requests) {
                 let (webhook, event) = (letter.webhook.clone(), letter.event.clone());
                 judgement.violations.push(Violation::Untrue { webhook, event, reason: letter.reason.clone(), why });
             }
@@ -92,14 +87,19 @@ fn came(index: &Index<'_>, arrival: &Arrival, judgement: &mut Judgement) {
     }
 }
 
+/// Dead letters of events; a resend's own letter is another delivery's.
+pub(super) fn first_letters(history: &History) -> impl Iterator<Item = &Letter> {
+    history.letters.iter().filter(|letter| !letter.resend)
+}
+
 fn is_true(
     history: &History,
-    index: &Index<'_>,
     bounds: &Bounds,
     letter: &Letter,
     attempts: &[&Arrival],
-    last_taken: Option<u32>,
+    requests: &[&Arrival],
 ) -> Result<(), &'static str> {
+    let attempts: Vec<&Arrival> = attempts.iter().copied().filter(|attempt| attempt.resend == letter.resend).collect();
     match letter.reason.as_str() {
         "fatal" => {
             let status = letter.last.strip_prefix("status_").and_then(|status| status.parse().ok());
@@ -120,14 +120,16 @@ fn is_true(
                 .filter(|attempt| !may_be_lost(history, bounds, attempt))
                 .map(|attempt| taken(attempt))
                 .collect();
-            if heard.contains(&true) {
+            // Of several resends of an event, which one died is not told.
+            if heard.contains(&true) && !letter.resend {
                 return Err("the receiver took it");
             }
-            let number = index.events.get(&letter.event).map(|post| post.number);
-            if number.is_some_and(|number| last_taken.is_none_or(|last| last <= number)) {
-                return Err("no later event was taken");
-            }
-            Ok(())
+            // What a resend sends again is behind it, though it is older.
+            let sent = attempts.iter().map(|attempt| attempt.begun).min();
+            let passed = requests.iter().any(|request| {
+                taken(request) && sent < Some(request.begun) && (request.event != letter.event || request.resend)
+            });
+            if passed { Ok(()) } else { Err("nothing behind it was taken") }
         }
         _ => Err("nothing of that kind was done in this run"),
     }

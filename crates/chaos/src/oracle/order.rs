@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use super::delivery::first_letters;
 use super::index::{Index, Known};
 use super::{Judgement, Violation};
 use crate::history::{EventId, History, Post, WebhookId};
 
 pub(super) fn judge(history: &History, index: &Index<'_>, judgement: &mut Judgement) {
     let given_up: HashSet<(&WebhookId, &EventId)> =
-        history.letters.iter().map(|letter| (&letter.webhook, &letter.event)).collect();
+        first_letters(history).map(|letter| (&letter.webhook, &letter.event)).collect();
     for webhook in &history.webhooks {
         let mut seen: HashSet<&EventId> = HashSet::new();
         let mut furthest: Option<&Post> = None;

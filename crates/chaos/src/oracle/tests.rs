@@ -84,7 +84,13 @@ fn fault(begun: u64, ended: u64) -> Fault {
 }
 
 fn letter(number: u32, reason: &str, last: &str) -> Letter {
-    Letter { webhook: WebhookId("hook".into()), event: event(number), reason: reason.into(), last: last.into() }
+    Letter {
+        webhook: WebhookId("hook".into()),
+        event: event(number),
+        resend: false,
+        reason: reason.into(),
+        last: last.into(),
+    }
 }
 
 fn judged(history: &History) -> Judgement {

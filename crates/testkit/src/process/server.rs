@@ -263,6 +263,15 @@ impl Server {
         self.addresses.expect("a server that listens").0
     }
 
+    /// Where operations are served.
+    ///
+    /// # Panics
+    /// When it never said where it listens.
+    #[expect(clippy::expect_used, reason = "a test fails by panicking")]
+    pub fn ops(&self) -> SocketAddr {
+        self.addresses.expect("a server that listens").1
+    }
+
     /// Its folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
