@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<ExitCode> {
         (false, only) => only,
     };
     let setup = Setup {
-        seed: options.seed.unwrap_or_else(|| unix.as_secs() % 1_000_000),
+        seed: options.seed.unwrap_or(unix.as_secs() % 1_000_000),
         seconds: options.seconds,
         projects: options.projects,
         rate: options.rate,

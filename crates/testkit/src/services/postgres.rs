@@ -161,8 +161,16 @@ impl Postgres {
     /// # Panics
     /// When it fails.
     pub fn execute(&self, url: &str, sql: &str) -> String {
+        self.try_execute(url, sql).unwrap_or_else(|said| panic!("{sql}: {said}"))
+    }
+
+    /// The same; what it says when it fails.
+    ///
+    /// # Errors
+    /// When it fails, or no connection is given.
+    pub fn try_execute(&self, url: &str, sql: &str) -> Result<String, String> {
         let database = url.rsplit('/').next().and_then(|name| name.split('?').next()).expect("a database");
-        self.query(database, sql).unwrap_or_else(|said| panic!("{sql}: {said}"))
+        self.query(database, sql)
     }
 
     /// The URL of a new, empty database.
@@ -182,9 +190,9 @@ impl Postgres {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Whether it answers a query at present.
-    pub fn answers(&self) -> bool {
-        self.query("postgres", "SELECT 1").is_ok()
+    /// Whether its process runs: a disk without room can end it.
+    pub fn is_running(&self) -> bool {
+        self.process.lock().expect("a process").as_mut().is_some_and(Process::runs)
     }
 
     /// The certificate of the authority that signed its own, in PEM.
