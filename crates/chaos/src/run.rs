@@ -1,6 +1,5 @@
 //! A run from beginning to end: set up, load and faults, heal, quiet, judge.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,7 +135,7 @@ async fn wait_until_quiet(stage: &Arc<Stage>, api: &Api, receivers: &Receivers, 
 
 /// All dead letters of a project.
 async fn letters(api: &Api, number: u64, project: &Project) -> Option<Vec<Letter>> {
-    let (mut letters, mut cursor) = (HashMap::new(), String::new());
+    let (mut letters, mut cursor) = (Vec::new(), String::new());
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let path = format!("/dead-letters?state=all&limit=200{cursor}");
@@ -151,18 +150,15 @@ async fn letters(api: &Api, number: u64, project: &Project) -> Option<Vec<Letter
             let text = |name: &str| letter[name].as_str().unwrap_or_default().to_owned();
             let id = text("id");
             let event = text("eventId");
-            letters.insert(
-                id.clone(),
-                Letter {
-                    webhook: WebhookId(text("webhookId").into()),
-                    resend: id != event,
-                    event: EventId(event.into()),
-                    reason: text("reason"),
-                    last: text("last"),
-                },
-            );
+            letters.push(Letter {
+                webhook: WebhookId(text("webhookId").into()),
+                resend: id != event,
+                event: EventId(event.into()),
+                reason: text("reason"),
+                last: text("last"),
+            });
         }
-        let Some(next) = page["nextCursor"].as_str() else { return Some(letters.into_values().collect()) };
+        let Some(next) = page["nextCursor"].as_str() else { return Some(letters) };
         cursor = format!("&cursor={next}");
     }
 }

@@ -39,6 +39,24 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// The webhook and the event that it is about, if it is about one.
+    pub fn about(&self) -> Option<(&WebhookId, &EventId)> {
+        match self {
+            Self::Swapped { webhook, late: event, .. }
+            | Self::Lost { webhook, event, .. }
+            | Self::Unnumbered { webhook, event, .. }
+            | Self::Rebuilt { webhook, event, .. }
+            | Self::Signature { webhook, event, .. }
+            | Self::Stale { webhook, event, .. }
+            | Self::AfterStop { webhook, event, .. }
+            | Self::Untrue { webhook, event, .. }
+            | Self::Repeated { webhook, event, .. }
+            | Self::Unknown { webhook, event, .. }
+            | Self::NotDue { webhook, event, .. } => Some((webhook, event)),
+            Self::Stranger { .. } | Self::Books { .. } | Self::Pending { .. } => None,
+        }
+    }
+
     /// Its kind, in a word.
     pub fn kind(&self) -> &'static str {
         match self {
