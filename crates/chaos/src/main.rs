@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command line program")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -26,6 +27,9 @@ struct Options {
     /// Only these kinds of fault.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Kind>,
+    /// Where the report goes: `report.md`, `report.json`, `timeline.svg`, `plan.json`.
+    #[arg(long, default_value = "chaos-report")]
+    report: PathBuf,
     /// No faults.
     #[arg(long, conflicts_with = "only")]
     calm: bool,
@@ -49,5 +53,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(run::run(setup, |said| println!("{said}")));
     print!("{}", report::summary(&outcome));
+    report::write(&outcome, &options.report)?;
+    println!("{}", options.report.join("report.md").display());
     Ok(if outcome.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
