@@ -1,5 +1,7 @@
 //! A short seeded run on the real services: part of all tests. `make chaos` makes longer ones.
 
+#![expect(clippy::print_stdout, reason = "what a run said is shown when it fails")]
+
 use std::path::Path;
 
 use spectrum_webhook_chaos::plan::{Kind, Setup};

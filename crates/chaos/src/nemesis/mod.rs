@@ -17,7 +17,7 @@ mod redis;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -31,6 +31,24 @@ struct Turns {
     rabbit: Mutex<()>,
     redis: Mutex<()>,
     postgres: Mutex<()>,
+}
+
+impl Turns {
+    /// The turn at the service that a fault strikes itself, not on the way to it.
+    async fn at(&self, kind: Kind) -> Option<MutexGuard<'_, ()>> {
+        match kind {
+            Kind::KillBrokerNode
+            | Kind::RestartBroker
+            | Kind::CloseChannels
+            | Kind::CloseConnections
+            | Kind::MoveLeaders => Some(self.rabbit.lock().await),
+            Kind::FlushRedis | Kind::RestartRedis | Kind::FailOverRedis => Some(self.redis.lock().await),
+            Kind::RestartPostgres | Kind::StopPostgres | Kind::ExhaustPostgres | Kind::FillDisk => {
+                Some(self.postgres.lock().await)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What one strike did.
@@ -72,8 +90,9 @@ pub(crate) async fn run(
             let (stage, turns) = (Arc::clone(stage), Arc::clone(&turns));
             striking.spawn(async move {
                 clock.until(begun.plus(strike.at.0 + moved)).await;
+                let _turn = turns.at(strike.kind).await;
                 let begun = clock.now();
-                let struck = perform(&stage, &turns, strike).await;
+                let struck = perform(&stage, strike).await;
                 (strike.kind, begun, clock.now(), struck)
             });
         }
@@ -97,7 +116,7 @@ pub(crate) async fn run(
     faults
 }
 
-async fn perform(stage: &Stage, turns: &Turns, strike: Strike) -> Struck {
+async fn perform(stage: &Stage, strike: Strike) -> Struck {
     let lasts = Duration::from_millis(strike.lasts);
     match strike.kind {
         Kind::KillIngest | Kind::KillDispatcher => processes::kill(stage, strike, lasts).await,
@@ -109,16 +128,9 @@ async fn perform(stage: &Stage, turns: &Turns, strike: Strike) -> Struck {
         | Kind::RestartBroker
         | Kind::CloseChannels
         | Kind::CloseConnections
-        | Kind::MoveLeaders => {
-            let _turn = turns.rabbit.lock().await;
-            broker::strike(stage, strike, lasts).await
-        }
-        Kind::FlushRedis | Kind::RestartRedis | Kind::FailOverRedis => {
-            let _turn = turns.redis.lock().await;
-            redis::strike(stage, strike.kind, lasts).await
-        }
+        | Kind::MoveLeaders => broker::strike(stage, strike, lasts).await,
+        Kind::FlushRedis | Kind::RestartRedis | Kind::FailOverRedis => redis::strike(stage, strike.kind, lasts).await,
         Kind::RestartPostgres | Kind::StopPostgres | Kind::ExhaustPostgres | Kind::FillDisk => {
-            let _turn = turns.postgres.lock().await;
             postgres::strike(stage, strike.kind, lasts).await
         }
     }
