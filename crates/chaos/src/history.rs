@@ -210,6 +210,8 @@ pub struct Fault {
     pub ended: At,
     /// Whether it froze a process that may have been about to send.
     pub freezes: bool,
+    /// Whether it was an orderly stop, after which nothing may come twice.
+    pub clean: bool,
 }
 
 /// The counters of one process when all is quiet.

@@ -100,7 +100,8 @@ pub(crate) async fn run(
             match struck {
                 Ok((kind, begun, ended, Struck { target, freezes })) => {
                     tell(format!("{begun} to {ended}: {kind} {target}"));
-                    faults.push(Fault { kind: kind.to_string(), target, begun, ended, freezes });
+                    let clean = matches!(kind, Kind::RollingRestart | Kind::MovePartitions);
+                    faults.push(Fault { kind: kind.to_string(), target, begun, ended, freezes, clean });
                 }
                 // What was broken stays so, and everything else would be its consequence.
                 Err(error) => {

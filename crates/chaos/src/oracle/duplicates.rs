@@ -12,6 +12,7 @@ pub(super) fn windows_over(history: &History, bounds: &Bounds, from: At, until: 
     let over = history
         .faults
         .iter()
+        .filter(|fault| !fault.clean)
         .filter(|fault| fault.begun.minus(bounds.before) <= until && fault.ended.plus(bounds.after) >= from);
     over.count()
 }

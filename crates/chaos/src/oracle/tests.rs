@@ -80,7 +80,7 @@ fn sound() -> History {
 
 fn fault(begun: u64, ended: u64) -> Fault {
     let (begun, ended) = (At::millis(begun), At::millis(ended));
-    Fault { kind: "kill".into(), target: "d".into(), begun, ended, freezes: false }
+    Fault { kind: "kill".into(), target: "d".into(), begun, ended, freezes: false, clean: false }
 }
 
 fn letter(number: u32, reason: &str, last: &str) -> Letter {
@@ -312,6 +312,14 @@ fn a_fault_explains_one_repeat_of_what_was_in_flight_and_no_more() {
     assert_eq!(wrong(&history), ["repeated"]);
     history.faults.push(fault(6_500, 6_600));
     assert_eq!(wrong(&history), [""; 0]);
+}
+
+#[test]
+fn an_orderly_stop_explains_no_repeat() {
+    let mut history = sound();
+    history.faults.push(Fault { clean: true, ..fault(3_200, 3_400) });
+    history.arrivals.push(arrival(2, 6_000, 200));
+    assert_eq!(wrong(&history), ["repeated"]);
 }
 
 #[test]
