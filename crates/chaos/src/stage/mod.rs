@@ -86,8 +86,10 @@ impl Stage {
     }
 
     async fn linked(&self) -> (Links, Settings) {
-        let master = self.redis.address(self.master.load(Ordering::Relaxed));
-        let links = Links::start(&self.rabbit.addresses(), master, self.postgres.address()).await;
+        // The settings name the first server of Redis, whichever is used.
+        let named = self.redis.address(0);
+        let links = Links::start(&self.rabbit.addresses(), named, self.postgres.address()).await;
+        links.aim_redis(self.redis.address(self.master.load(Ordering::Relaxed)));
         let mut settings = self.settings.clone();
         for name in ["SPECTRUM_AMQP_URL", "SPECTRUM_REDIS_URL", "SPECTRUM_DATABASE_URL"] {
             let mut url = settings.get(name).unwrap_or_default().to_owned();
