@@ -77,7 +77,7 @@ pub(crate) async fn run(
     let mut faults = Vec::new();
     let end = begun.plus(plan.setup.seconds * 1_000_000);
     // What takes longer to mend than was planned moves all later turns, in their order.
-    let mut moved = 0;
+    let (mut moved, mut broken) = (0, false);
     for turn in &plan.turns {
         let mut striking = JoinSet::new();
         let Some(first) = turn.strikes.first() else { continue };
@@ -103,12 +103,16 @@ pub(crate) async fn run(
                     let clean = matches!(kind, Kind::RollingRestart | Kind::MovePartitions);
                     faults.push(Fault { kind: kind.to_string(), target, begun, ended, freezes, clean });
                 }
-                // What was broken stays so, and everything else would be its consequence.
+                // The other one still mends what it broke.
                 Err(error) => {
                     stage.trouble(format!("a fault ended by a panic: {error}"));
-                    return faults;
+                    broken = true;
                 }
             }
+        }
+        if broken {
+            // What was broken stays so, and everything else would be its consequence.
+            break;
         }
         let planned = turn.strikes.iter().map(|strike| strike.at.0 + strike.lasts * 1_000).max().unwrap_or(0);
         moved = moved.max(clock.now().minus(begun.0).0.saturating_sub(planned));
