@@ -8,10 +8,13 @@ SHELL := /bin/bash
 # A simulation is replayed by its seed.
 SEED ?=
 SEEDS ?= 2000
+# How long chaos lasts, and which of its faults there are; all when it is empty.
+MINUTES ?= 5
+ONLY ?=
 
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spectrum-webhook/bin:$(PATH)
 
-.PHONY: help demo demo-cluster up down test check audit sim setup
+.PHONY: help demo demo-cluster up down test check audit sim chaos setup
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
@@ -47,6 +50,13 @@ audit: setup ## The same for known vulnerabilities; needs the internet
 
 sim: ## The simulation: SEEDS=n of them, or one SEED=n again
 	cargo run --release --package spectrum-webhook-sim -- $(if $(SEED),--seed $(SEED) --seeds $(if $(filter command line,$(origin SEEDS)),$(SEEDS),1),--seeds $(SEEDS))
+
+chaos: setup ## Faults on a real cluster under load, and an oracle: MINUTES=n, SEED=n, ONLY=kind,kind (docs/chaos.md)
+	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
+	@WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" \
+		cargo run --quiet --package spectrum-webhook-chaos --bin chaos -- --seconds $$(( $(MINUTES) * 60 )) \
+		$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) \
+		--report "$${CARGO_TARGET_DIR:-target}/chaos"
 
 setup:
 	@tests/setup.sh

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 /// A tmpfs that only a process keeping its mount namespace, and those started in it, can see. It is gone when this is
 /// dropped.
+#[derive(Debug)]
 pub struct Disk {
     keeper: Child,
     folder: TempDir,
@@ -57,12 +58,12 @@ impl Disk {
     }
 
     /// The command that starts a program inside: to be followed by the program and its arguments.
-    pub(super) fn inside(&self) -> [String; 3] {
+    pub(crate) fn inside(&self) -> [String; 3] {
         ["nsenter".to_owned(), format!("--mount=/proc/{}/ns/mnt", self.keeper.id()), "--".to_owned()]
     }
 
     /// The same folder as this process sees it.
-    fn outside(&self) -> PathBuf {
+    pub(crate) fn outside(&self) -> PathBuf {
         let inside = self.folder.path().strip_prefix("/").unwrap_or(self.folder.path());
         Path::new("/proc").join(self.keeper.id().to_string()).join("root").join(inside)
     }

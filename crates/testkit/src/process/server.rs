@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::{Client, Disk, Log, Project, Settings, binary};
+use crate::services::janitor;
 
 /// How long anything may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -202,9 +203,11 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .spawn()
             .expect("a process");
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).expect("a process id");
+        janitor::watch(pid.as_raw_nonzero().get().unsigned_abs());
         // The line of an earlier start must not be taken for this one's.
         let start = self.log.add(format!("--- process {} starts", pid.as_raw_nonzero()));
         let stdout = child.stdout.take().expect("its output").into_owned_fd().expect("a pipe");
@@ -261,6 +264,15 @@ impl Server {
     #[expect(clippy::expect_used, reason = "a test fails by panicking")]
     pub fn api(&self) -> SocketAddr {
         self.addresses.expect("a server that listens").0
+    }
+
+    /// Where operations are served.
+    ///
+    /// # Panics
+    /// When it never said where it listens.
+    #[expect(clippy::expect_used, reason = "a test fails by panicking")]
+    pub fn ops(&self) -> SocketAddr {
+        self.addresses.expect("a server that listens").1
     }
 
     /// Its folder.
@@ -347,6 +359,7 @@ impl Server {
     /// Reads the rest of its output.
     fn ended(&mut self) {
         if let Some(running) = self.running.take() {
+            janitor::forget(running.pid.as_raw_nonzero().get().unsigned_abs());
             for reader in running.readers {
                 // A reader that panicked has nothing to add.
                 let _ = reader.join();

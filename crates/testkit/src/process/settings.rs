@@ -28,6 +28,21 @@ impl Settings {
             .set("SPECTRUM_OUTAGE_PROBE_CAP", "1s")
     }
 
+    /// The same for the processes of a cluster over these services: a deployment of its own, with few partitions, so
+    /// that each dispatcher has some and a move is soon seen, and a lease of a fifth of the default.
+    pub fn quick_cluster(amqp: &str, redis: &str, database: &str) -> Self {
+        Self::quick()
+            .set("SPECTRUM_AMQP_URL", amqp)
+            .set("SPECTRUM_REDIS_URL", redis)
+            .set("SPECTRUM_DATABASE_URL", database)
+            .set("SPECTRUM_MASTER_KEY", "5c".repeat(32))
+            .set("SPECTRUM_NAMESPACE", format!("test-{}", rand::random::<u64>()))
+            .set("SPECTRUM_PARTITIONS", "12")
+            .set("SPECTRUM_LEASE", "3s")
+            .set("SPECTRUM_HOLD_AFTER", "500ms")
+            .set("SPECTRUM_LOG", "info")
+    }
+
     /// The same, with one setting more or another value of it.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {

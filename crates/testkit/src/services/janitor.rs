@@ -59,11 +59,11 @@ fn tell(line: &str) {
     pipe.write_all(format!("{line}\n").as_bytes()).expect("the janitor");
 }
 
-pub(super) fn watch(group: u32) {
+pub(crate) fn watch(group: u32) {
     tell(&format!("+{group}"));
 }
 
-pub(super) fn forget(group: u32) {
+pub(crate) fn forget(group: u32) {
     tell(&format!("-{group}"));
 }
 

@@ -11,7 +11,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod authority;
-mod janitor;
+pub(crate) mod janitor;
 mod postgres;
 mod process;
 mod rabbit;
@@ -25,7 +25,7 @@ use rand::RngExt as _;
 
 pub use postgres::{Postgres, PostgresSetup};
 pub use rabbit::{Rabbit, RabbitSetup};
-pub use redis::{Redis, RedisSetup};
+pub use redis::{Form, Redis, RedisSetup};
 
 /// How long a service may take to start on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -1,15 +1,17 @@
 //! PostgreSQL, as a user without rights when the test has all of them.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
 
 use super::authority::{Identity, identity};
 use super::process::{Process, folder, tool};
 use super::{blocking, free_port, password, wait};
+use crate::process::Disk;
 
 /// How a PostgreSQL is set up.
 #[derive(Clone, Debug, Default)]
@@ -18,11 +20,14 @@ pub struct PostgresSetup {
     pub settings: Vec<&'static str>,
     /// Speaks TLS too.
     pub tls: bool,
+    /// Keeps its data there.
+    pub disk: Option<Arc<Disk>>,
 }
 
 /// A private PostgreSQL. Its user is `spectrum`, who may do everything.
 pub struct Postgres {
     folder: PathBuf,
+    data: PathBuf,
     programs: PathBuf,
     port: u16,
     password: String,
@@ -46,13 +51,17 @@ fn programs() -> PathBuf {
 }
 
 /// PostgreSQL refuses to run with all rights: then another user runs it.
-fn as_user(program: &Path) -> Command {
+/// Whoever can mount a disk has all rights; it is entered before they are given away.
+fn as_user(program: &Path, disk: Option<&Disk>) -> Command {
     if !rustix::process::geteuid().is_root() {
         return Command::new(program);
     }
-    let mut command = Command::new("setpriv");
+    let mut words = disk.map_or_else(Vec::new, |disk| disk.inside().to_vec());
     let (user, group) = ids();
-    command.args([format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".to_owned()]).arg(program);
+    words.extend(["setpriv".to_owned(), format!("--reuid={user}"), format!("--regid={group}")]);
+    words.push("--clear-groups".to_owned());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).arg(program);
     command
 }
 
@@ -94,12 +103,19 @@ impl Postgres {
             std::fs::set_permissions(&identity.key, std::fs::Permissions::from_mode(0o600)).expect("chmod");
         }
         let programs = programs();
-        let mut init = as_user(&programs.join("initdb"));
-        init.arg("--pgdata").arg(folder.join("data")).arg("--pwfile").arg(&words);
+        let disk = setup.disk.as_deref();
+        if let Some(disk) = disk {
+            let (user, group) = ids();
+            chown(disk.outside(), Some(user), Some(group)).expect("chown");
+        }
+        let data = disk.map_or_else(|| folder.join("data"), |disk| disk.path().join("data"));
+        let mut init = as_user(&programs.join("initdb"), disk);
+        init.arg("--pgdata").arg(&data).arg("--pwfile").arg(&words);
         init.args(["--username=spectrum", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]);
         tool(init.current_dir("/")).unwrap_or_else(|said| panic!("initdb: {said}"));
         let postgres = Self {
             folder,
+            data,
             programs,
             port: free_port(),
             password,
@@ -112,8 +128,8 @@ impl Postgres {
     }
 
     fn run(&self) {
-        let mut command = as_user(&self.programs.join("postgres"));
-        command.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.folder);
+        let mut command = as_user(&self.programs.join("postgres"), self.setup.disk.as_deref());
+        command.arg("-D").arg(&self.data).arg("-k").arg(&self.folder);
         command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]);
         command.args(["-c", "shared_buffers=64MB", "-c", "log_line_prefix=%m [%p] %a "]);
         if let Some(identity) = &self.identity {
@@ -145,8 +161,16 @@ impl Postgres {
     /// # Panics
     /// When it fails.
     pub fn execute(&self, url: &str, sql: &str) -> String {
+        self.try_execute(url, sql).unwrap_or_else(|said| panic!("{sql}: {said}"))
+    }
+
+    /// The same; what it says when it fails.
+    ///
+    /// # Errors
+    /// When it fails, or no connection is given.
+    pub fn try_execute(&self, url: &str, sql: &str) -> Result<String, String> {
         let database = url.rsplit('/').next().and_then(|name| name.split('?').next()).expect("a database");
-        self.query(database, sql).unwrap_or_else(|said| panic!("{sql}: {said}"))
+        self.query(database, sql)
     }
 
     /// The URL of a new, empty database.
@@ -159,6 +183,16 @@ impl Postgres {
     /// The URL of a database.
     pub fn url_of(&self, database: &str) -> String {
         format!("postgres://spectrum:{}@127.0.0.1:{}/{database}", self.password, self.port)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Whether its process runs: a disk without room can end it.
+    pub fn is_running(&self) -> bool {
+        self.process.lock().expect("a process").as_mut().is_some_and(Process::runs)
     }
 
     /// The certificate of the authority that signed its own, in PEM.

@@ -41,6 +41,11 @@ impl Process {
         Self { child, name, log: log.to_owned() }
     }
 
+    /// Whether it has not ended.
+    pub(super) fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Fails with its log if it has ended.
     pub(super) fn must_run(&mut self) {
         if let Ok(Some(status)) = self.child.try_wait() {

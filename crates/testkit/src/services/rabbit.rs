@@ -1,5 +1,6 @@
 //! RabbitMQ: one node, or a cluster of three, with a name server (epmd) of their own.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -152,7 +153,11 @@ impl Rabbit {
         self.try_ctl(node, words).unwrap_or_else(|said| panic!("rabbitmqctl {words:?}: {said}"))
     }
 
-    fn try_ctl(&self, node: usize, words: &[&str]) -> Result<String, String> {
+    /// The same; what it says when it fails.
+    ///
+    /// # Errors
+    /// When it fails: the node does not run, or does not know the command.
+    pub fn try_ctl(&self, node: usize, words: &[&str]) -> Result<String, String> {
         let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
         tool(self.environment(&mut command).args(["--silent", "-n", &self.nodes[node].name]).args(words))
     }
@@ -179,6 +184,11 @@ impl Rabbit {
     pub fn url(&self) -> String {
         let tls = if self.identity.is_some() { "s" } else { "" };
         format!("amqp{tls}://spectrum:{}@{}/%2f", self.password, self.hosts().join(","))
+    }
+
+    /// Where the nodes listen.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(|node| SocketAddr::from(([127, 0, 0, 1], node.port))).collect()
     }
 
     /// The certificate of the authority that signed its own, in PEM.

@@ -1,5 +1,6 @@
 //! Redis: single, with a replica, behind sentinels, or as a cluster. Nothing is ever written to disk.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -219,6 +220,11 @@ impl Redis {
         format!("redis{tls}://:{}@127.0.0.1:{}", self.password, self.port_of(server))
     }
 
+    /// Where a server listens.
+    pub fn address(&self, server: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port_of(server)))
+    }
+
     /// The certificate of the authority that signed its own, in PEM.
     pub fn authority(&self) -> Option<&Path> {
         self.identity.as_ref().map(|identity| identity.authority.as_path())
@@ -256,9 +262,19 @@ impl Redis {
         tokio::task::block_in_place(|| self.run(0));
     }
 
+    /// Starts a server again as it was arranged at first: it comes back empty.
+    pub async fn start_server(&self, server: usize) {
+        tokio::task::block_in_place(|| self.run(server));
+    }
+
     /// `kill -9` of the first server.
     pub async fn kill(&self) {
-        if let Some(process) = self.servers[0].lock().expect("a server").process.take() {
+        self.kill_server(0);
+    }
+
+    /// `kill -9` of a server.
+    pub fn kill_server(&self, server: usize) {
+        if let Some(process) = self.servers[server].lock().expect("a server").process.take() {
             process.kill();
         }
     }

@@ -59,7 +59,8 @@ async fn a_replica_of_redis_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgresql_that_loses_what_it_confirmed_is_refused() {
     for setting in ["fsync=off", "synchronous_commit=off"] {
-        let postgres = Postgres::start_with(PostgresSetup { settings: vec![setting], tls: false }).await;
+        let postgres =
+            Postgres::start_with(PostgresSetup { settings: vec![setting], ..PostgresSetup::default() }).await;
         let settings = good().await.set("SPECTRUM_DATABASE_URL", postgres.database().await);
         refused(settings, &setting.replace('=', " = "), postgres.password()).await;
     }

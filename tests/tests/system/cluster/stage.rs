@@ -11,24 +11,13 @@ use tokio::task::JoinSet;
 
 use crate::world::{PATIENCE, all_arrive, text};
 
-/// Few, so that each dispatcher has some and a move is soon seen.
-pub(crate) const PARTITIONS: i64 = 12;
-/// The time of a lease here: a fifth of the default, so that tests need not wait for it.
+/// The time of a lease here.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 const PROJECTS: usize = 4;
 
 /// The settings of a deployment of its own over these services.
 pub(crate) fn settings(amqp: &str, redis: &str, database: &str) -> Settings {
-    Settings::quick()
-        .set("SPECTRUM_AMQP_URL", amqp)
-        .set("SPECTRUM_REDIS_URL", redis)
-        .set("SPECTRUM_DATABASE_URL", database)
-        .set("SPECTRUM_MASTER_KEY", "5c".repeat(32))
-        .set("SPECTRUM_NAMESPACE", format!("test-{}", rand::random::<u64>()))
-        .set("SPECTRUM_PARTITIONS", PARTITIONS.to_string())
-        .set("SPECTRUM_LEASE", format!("{}s", LEASE.as_secs()))
-        .set("SPECTRUM_HOLD_AFTER", "500ms")
-        .set("SPECTRUM_LOG", "info")
+    Settings::quick_cluster(amqp, redis, database).set("SPECTRUM_LEASE", format!("{}s", LEASE.as_secs()))
 }
 
 /// Processes, and receivers.
