@@ -46,10 +46,10 @@ fn an_attempt_after_a_confirmed_deletion_is_noticed() {
 
 #[test]
 fn two_attempts_at_a_time_are_noticed() {
-    cries(Sabotage::AttemptTwice, "two attempts at a time");
+    cries(Sabotage::AttemptTwice, "beside one that it waits for");
 }
 
 #[test]
 fn a_read_that_misses_a_row_is_noticed() {
-    cries(Sabotage::MissRow, "left over in the store");
+    cries(Sabotage::MissRow, "arrives first at");
 }

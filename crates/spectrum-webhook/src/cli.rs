@@ -178,6 +178,9 @@ pub(crate) struct Send {
     /// How long to go on trying an event that the server does not take for the moment.
     #[arg(long, default_value = "60s", value_parser = wait)]
     pub(crate) patience: Duration,
+    /// Print what became of each line as JSON for scripts: its event's id, or why it was not taken.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// The server and who posts.
     #[command(flatten)]
     pub(crate) access: access::Access,

@@ -46,6 +46,13 @@ async fn what_send_posts_arrives_in_order_and_refused_lines_are_named() {
     let file = folder.path().join("events.ndjson");
     let events = "{\"event\":\"one\"}\r\n\n{\"event\":\"two\",\"a\":1}\n{\"no\":\"event\"}\n{\"event\":\"three\"}";
     std::fs::write(&file, events).expect("a file");
+    for arguments in [&["--json"][..], &["--json", "--batch", "2"]] {
+        let sent = run(send(&server, &project, &file).args(arguments)).await;
+        let lines: Vec<Value> = printed(&sent).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let told: Vec<_> = lines.iter().map(|line| (line["line"].as_u64(), line["code"].as_str())).collect();
+        assert_eq!(told, [(Some(1), None), (Some(3), None), (Some(4), Some("event_missing")), (Some(5), None)]);
+        assert!(lines[0]["id"].as_str().is_some_and(|id| id.len() == 36) && lines[0]["duplicate"] == false);
+    }
     for batch in [&[][..], &["--batch", "2"]] {
         // The secret is known only after the registration, which needs the URL: the port is kept until then.
         let kept = tokio::net::TcpSocket::new_v4().expect("a socket");

@@ -53,9 +53,9 @@ impl Checker {
         let same_project = self.webhooks.get(webhook).map(|fact| fact.project) == project;
         self.must(copies > 0, || format!("an attempt of event {event}, which the queue never took"));
         self.must(copies == 0 || same_project, || format!("event {event} goes to another project's webhook {webhook}"));
+        self.must(!beside, || format!("{event} starts at webhook {webhook} beside one that it waits for: {open:?}"));
         let most = if one { 1 } else { self.parallel };
         self.must(open.len() < most, || format!("{most} attempts are open at webhook {webhook}, and {event} starts"));
-        self.must(!beside, || format!("{event} starts at webhook {webhook} beside one that it waits for: {open:?}"));
         self.must(!off, || format!("an attempt of {event} for webhook {webhook} after it was confirmed to be off"));
         self.must(known, || format!("an attempt of {event} for webhook {webhook} as it was before a confirmed change"));
         let again = ((heard && own) || repeated) && copies == 1;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{api, printable, say, small_runtime};
@@ -33,7 +34,9 @@ pub(super) fn send(arguments: Send) -> anyhow::Result<ExitCode> {
         let mut sender = Sender { api, arguments, run: Uuid::new_v4(), progress: progress(size), sum: Sum::default() };
         let sent = sender.all(input).await;
         sender.progress.finish_and_clear();
-        sender.sum.say();
+        if !sender.arguments.json {
+            sender.sum.say();
+        }
         sent?;
         Ok(if sender.sum.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
@@ -46,6 +49,8 @@ struct Sum {
     duplicates: u64,
     refused: u64,
     shown: Vec<String>,
+    /// The id of the last that was taken.
+    last: Option<String>,
 }
 
 impl Sum {
@@ -54,6 +59,7 @@ impl Sum {
             Ok(taken) => {
                 self.taken += 1;
                 self.duplicates += u64::from(taken.duplicate);
+                self.last = Some(taken.id);
             }
             Err(why) => {
                 self.refused += 1;
@@ -73,6 +79,9 @@ impl Sum {
             say(format_args!("… and {more} more"));
         }
         say(format_args!("{} taken ({} duplicates), {} not", self.taken, self.duplicates, self.refused));
+        if let Some(id) = self.last.as_ref().filter(|_| self.taken == 1) {
+            say(format_args!("event {id}"));
+        }
     }
 }
 
@@ -114,8 +123,19 @@ impl Sender {
             // To go on with the next line would change the order.
             bail!("line {number} was not taken, the lines behind it were not posted: {why}");
         }
-        self.sum.add(number, outcome);
+        self.add(number, outcome);
         Ok(())
+    }
+
+    fn add(&mut self, line: u64, outcome: Result<Taken, NotTaken>) {
+        if self.arguments.json {
+            say(match &outcome {
+                Ok(Taken { id, duplicate }) => json!({ "line": line, "id": id, "duplicate": duplicate }),
+                Err(NotTaken::Refused { code, message }) => json!({ "line": line, "code": code, "message": message }),
+                Err(NotTaken::Unavailable(why)) => json!({ "line": line, "code": "unavailable", "message": why }),
+            });
+        }
+        self.sum.add(line, outcome);
     }
 
     async fn batch(&mut self, batch: Batch) -> anyhow::Result<()> {
@@ -129,7 +149,7 @@ impl Sender {
             if let Err(NotTaken::Unavailable(why)) = &outcome {
                 unavailable.get_or_insert_with(|| format!("line {line} was not taken: {why}"));
             }
-            self.sum.add(line, outcome);
+            self.add(line, outcome);
         }
         match unavailable {
             Some(why) => bail!("{why}"),
