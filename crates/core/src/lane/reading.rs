@@ -71,7 +71,9 @@ impl Lane {
         if self.beyond.is_nothing() || self.write.is_some() || self.fetch.is_some() {
             return;
         }
-        if self.head.len() >= self.settings.batch as usize || self.removals.len() > REMOVALS {
+        // What waits there for keys that are being tried must not keep out the rows of others.
+        let room = self.settings.parallel.saturating_mul(Reading::OF_A_SPACE as usize);
+        if self.head.len() >= room.max(self.settings.batch as usize) || self.removals.len() > REMOVALS {
             return;
         }
         let except: BTreeSet<OrderKey> = self

@@ -110,6 +110,35 @@ fn a_failing_space_holds_up_no_other_also_when_its_events_are_in_the_backlog() {
 }
 
 #[test]
+fn spaces_that_hang_with_long_backlogs_leave_room_for_the_rows_of_others() {
+    let mut bench = bench(Ordering::Space);
+    warm_up(&mut bench, 16);
+    for _ in 0..20 {
+        for space in 0..15 {
+            comes(&mut bench, &[&format!("hangs {space}")]);
+        }
+    }
+    assert_eq!(bench.attempts.len(), 15, "one of each");
+    comes(&mut bench, &["good"; 3]);
+    let good = bench.events - 2;
+    answers(&mut bench, good, 200);
+    // All are held, and of fifteen spaces nothing ends from here on but once, for each to have rows in memory.
+    bench.pass(2_000);
+    bench.settle_down();
+    for event in open(&bench) {
+        if event < good {
+            answers(&mut bench, event, 200);
+            bench.settle_down();
+        }
+    }
+    for event in [good + 1, good + 2] {
+        assert!(open(&bench).contains(&event), "{event}: {:?}", open(&bench));
+        answers(&mut bench, event, 200);
+        bench.settle_down();
+    }
+}
+
+#[test]
 fn a_url_gets_more_first_attempts_at_a_time_as_it_delivers_and_few_after_a_failure() {
     let mut bench = bench(Ordering::None);
     comes(&mut bench, &["a"; 20]);
