@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use spectrum_webhook_core::attempt::{AttemptRecord, Ended, Failure, Next};
 use spectrum_webhook_core::delivery::{
-    Closing, Command, DeadReason, Directed, Fault, LastAttempt, Message, Purpose, Steering,
+    Closing, Command, DeadReason, Directed, Fault, HeldDelivery, LastAttempt, Message, Purpose, Steering,
 };
 use spectrum_webhook_core::ids::{EventId, RegistryVersion, Sequence, WebhookId};
-use spectrum_webhook_core::ordering::Space;
+use spectrum_webhook_core::ordering::{Ordering, Space};
 use spectrum_webhook_core::ports::{
-    Change, EventFacts, First, Insight, LaneMode, LaneRecord, Line, Place, Recipient, WebhookFacts,
+    Change, EventFacts, First, Insight, LaneMode, LaneRecord, Line, Place, Recipient, WebhookFacts, WebhookPatch,
 };
 use spectrum_webhook_core::time::Millis;
 use uuid::Uuid;
 
-use super::samples::{NOW, key, project};
+use super::samples::{NOW, held, key, project};
 use super::store::{Scene, hold, register};
 use super::{Fixture, InsightWorld, checks, insight_archive, insight_log};
 
@@ -28,6 +28,7 @@ pub async fn insight(fixture: &dyn Fixture<InsightWorld>) {
         each_place_of_a_delivery_is_found,
         a_closed_dead_letter_says_how_it_was_closed,
         the_line_before_a_delivery_is_counted_and_its_first_named,
+        what_is_before_a_delivery_is_counted_within_its_order,
         the_attempts_of_a_delivery_are_summed_up,
         a_resend_is_found_with_its_event,
         of_deleted_webhooks_those_are_shown_that_an_event_concerned,
@@ -143,6 +144,32 @@ async fn each_place_of_a_delivery_is_found(world: InsightWorld) {
     assert_eq!((dead.last, dead.died_at), (Some(LastAttempt::Status(400)), Millis(NOW.0 + 6)));
     assert_eq!((dead.closed, dead.closed_reason, dead.resent_as), (None, None, None));
     assert_eq!(place(&held[2]).await, Place::Backlog { sequence: Sequence(3), space: Space(0), attempts: 0 });
+}
+
+async fn what_is_before_a_delivery_is_counted_within_its_order(world: InsightWorld) {
+    let seen = Seen::new(world, 1).await;
+    let (project, webhook) = (seen.scene.project, seen.scene.webhooks[0]);
+    let messages: Vec<Message> = (0..6)
+        .map(|number| seen.scene.message(format!(r#"{{"space":{{"id":"{}"}}}}"#, number % 2).as_bytes()))
+        .collect();
+    let holds: Vec<Change> = messages
+        .iter()
+        .zip(1..)
+        .map(|(message, sequence)| {
+            let delivery = HeldDelivery { space: Space::of(&message.body), ..held(sequence, message) };
+            Change::Hold { webhook, delivery: Box::new(delivery) }
+        })
+        .collect();
+    seen.scene.commit(&holds).await;
+    for (ordering, ahead, first) in
+        [(Ordering::Project, 4, Some(0)), (Ordering::Space, 2, Some(0)), (Ordering::None, 0, None)]
+    {
+        let patch = WebhookPatch { ordering: Some(ordering), ..WebhookPatch::default() };
+        seen.scene.world.directory.patch(project, webhook, patch, NOW).await.expect("patch");
+        let line = seen.recipient(messages[4].id, webhook).await.own.line.expect("it waits");
+        assert_eq!(line.ahead, ahead, "{ordering:?}");
+        assert_eq!(line.first.map(|first| first.message), first.map(|first: usize| messages[first].id), "{ordering:?}");
+    }
 }
 
 async fn a_closed_dead_letter_says_how_it_was_closed(world: InsightWorld) {
