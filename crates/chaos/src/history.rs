@@ -113,6 +113,15 @@ pub struct Pause {
     pub enabled: Option<Call>,
 }
 
+/// A change of a webhook's URL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// The call that changed it.
+    pub made: Call,
+    /// The path of the URL from then on.
+    pub path: Arc<str>,
+}
+
 /// A webhook that was registered, and what was done to it.
 #[derive(Clone, Debug)]
 pub struct Webhook {
@@ -120,8 +129,10 @@ pub struct Webhook {
     pub id: WebhookId,
     /// Whose.
     pub project: ProjectNo,
-    /// The path of its URL.
+    /// The path of the URL that was registered.
     pub path: Arc<str>,
+    /// What its URL was changed to, one after the other.
+    pub moves: Vec<Move>,
     /// Its registration.
     pub registered: Call,
     /// Its secrets, oldest first.
@@ -130,6 +141,15 @@ pub struct Webhook {
     pub deleted: Option<Call>,
     /// When it was disabled.
     pub pauses: Vec<Pause>,
+    /// The calls that enabled it again because its receiver's `410` may have disabled it.
+    pub revived: Vec<Call>,
+}
+
+impl Webhook {
+    /// The paths of its URLs, one after the other.
+    pub fn paths(&self) -> impl Iterator<Item = &Arc<str>> {
+        std::iter::once(&self.path).chain(self.moves.iter().map(|change| &change.path))
+    }
 }
 
 /// What a receiver did with a request.

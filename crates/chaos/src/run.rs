@@ -78,6 +78,7 @@ pub async fn run(setup: Setup, tell: impl Fn(String) + Send + Sync + 'static) ->
     }
     let ended = clock.now();
     receivers.be_well();
+    load.revive().await;
     tell(format!("{} events accepted; waiting until all is quiet", load.accepted()));
     let quiet = wait_until_quiet(&stage, &api, &receivers, clock).await;
     if quiet.is_none() {

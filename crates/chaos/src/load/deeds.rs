@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Hook, World, again};
-use crate::history::{Call, Pause, ProjectNo, Secret, Webhook, WebhookId};
-use crate::plan::{Change, Deed};
+use crate::history::{Call, Move, Pause, ProjectNo, Secret, Webhook, WebhookId};
+use crate::plan::{Change, Deed, Temper};
 
 /// Does one.
 pub(super) async fn run(world: &World, change: Change) {
@@ -22,6 +22,7 @@ pub(super) async fn run(world: &World, change: Change) {
         Deed::Delete => delete(world, project, place, &id).await,
         Deed::Rotate(overlap) => rotate(world, project, place, &id, overlap).await,
         Deed::Pause(seconds) => pause(world, project, place, &id, seconds).await,
+        Deed::Move => relocate(world, &change, place, &id).await,
         Deed::ReplayAll => replay(world, project, &id, "all").await,
         Deed::ReplayDead => replay(world, project, &id, "dead").await,
     }
@@ -65,10 +66,12 @@ pub(super) async fn register(world: &World, project: ProjectNo, path: Arc<str>) 
                 id: WebhookId(id.into()),
                 project,
                 path,
+                moves: Vec::new(),
                 registered,
                 secrets: vec![secret],
                 deleted: None,
                 pauses: Vec::new(),
+                revived: Vec::new(),
             };
             tenant.hooks.lock().push(Hook { seen, busy: false, rotated: false });
         }
@@ -139,7 +142,7 @@ async fn pause(world: &World, project: ProjectNo, place: usize, id: &WebhookId, 
     let begun = world.clock.now();
     let disabled = Call { begun, answered: None };
     with(world, project, place, |hook| hook.seen.pauses.push(Pause { disabled, enabled: None }));
-    if !enable(world, project, id, false).await {
+    if !patch(world, project, id, &json!({ "enabled": false })).await {
         return;
     }
     let answered = Some(world.clock.now());
@@ -152,17 +155,65 @@ async fn pause(world: &World, project: ProjectNo, place: usize, id: &WebhookId, 
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let begun = world.clock.now();
     with(world, project, place, |hook| last(hook, &|pause| pause.enabled = Some(Call { begun, answered: None })));
-    if enable(world, project, id, true).await {
+    if patch(world, project, id, &json!({ "enabled": true })).await {
         let enabled = Some(Call { begun, answered: Some(world.clock.now()) });
         with(world, project, place, |hook| last(hook, &|pause| pause.enabled = enabled));
     }
 }
 
-async fn enable(world: &World, project: ProjectNo, id: &WebhookId, enabled: bool) -> bool {
+/// Gives a webhook another URL, of the same temper.
+async fn relocate(world: &World, change: &Change, place: usize, id: &WebhookId) {
+    let project = change.project;
+    let temper = with(world, project, place, |hook| Temper::of_path(&hook.seen.path)).unwrap_or(Temper::Healthy);
+    let path: Arc<str> = format!("/p{}/m{}/{}", project.0, change.at.0, temper.name()).into();
+    let url = world.receivers.url(&path);
+    let mut made = Call { begun: world.clock.now(), answered: None };
+    with(world, project, place, |hook| hook.seen.moves.push(Move { made, path }));
+    if patch(world, project, id, &json!({ "webhookUrl": url })).await {
+        made.answered = Some(world.clock.now());
+        with(world, project, place, |hook| {
+            if let Some(last) = hook.seen.moves.last_mut() {
+                last.made = made;
+            }
+        });
+    }
+}
+
+/// Enables what its receiver's `410` may have disabled, but for those to which something else is being done.
+pub(super) async fn revive(world: &World) {
+    for project in (0..).map(ProjectNo).take(world.tenants.len()) {
+        let ids: Vec<(usize, WebhookId)> = {
+            let mut hooks = world.tenant(project).hooks.lock();
+            let gone = hooks
+                .iter_mut()
+                .enumerate()
+                .filter(|(_, hook)| !hook.busy && Temper::of_path(&hook.seen.path) == Temper::Gone);
+            let ids = gone.map(|(place, hook)| {
+                hook.busy = true;
+                hook.seen.revived.push(Call { begun: world.clock.now(), answered: None });
+                (place, hook.seen.id.clone())
+            });
+            ids.collect()
+        };
+        for (place, id) in ids {
+            let done = patch(world, project, &id, &json!({ "enabled": true })).await;
+            let answered = done.then(|| world.clock.now());
+            with(world, project, place, |hook| {
+                if let Some(last) = hook.seen.revived.last_mut() {
+                    last.answered = answered;
+                }
+                hook.busy = false;
+            });
+        }
+    }
+}
+
+/// Changes a webhook, again and again until that is certain.
+async fn patch(world: &World, project: ProjectNo, id: &WebhookId, change: &Value) -> bool {
     let (begun, path) = (world.clock.now(), format!("/webhooks/{id}"));
     let mut tries = 0;
     loop {
-        let body = json!({ "enabled": enabled }).to_string();
+        let body = change.to_string();
         let call = (Method::PATCH, path.as_str());
         let answer = world.api.call(begun.0 + tries, &world.tenant(project).project, call, Some(body), None).await;
         match answer {

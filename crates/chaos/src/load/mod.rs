@@ -31,6 +31,8 @@ use crate::receivers::Receivers;
 const WAITING: usize = 50;
 /// Registrations that run at a time before the load begins.
 const AT_ONCE: usize = 8;
+/// How often those are enabled again that their receivers may have disabled.
+const REVIVAL: Duration = Duration::from_secs(15);
 
 /// A webhook, and what may still be done to it.
 #[derive(Debug)]
@@ -135,6 +137,13 @@ impl Load {
             });
         }
         let (rate, seconds) = (world.plan.setup.rate.max(1), world.plan.setup.seconds);
+        for round in 1..=seconds / REVIVAL.as_secs() {
+            let world = Arc::clone(world);
+            tasks.spawn(async move {
+                world.clock.until(began.plus(round * REVIVAL.as_secs() * 1_000_000)).await;
+                deeds::revive(&world).await;
+            });
+        }
         for tick in 0..rate * seconds {
             world.clock.until(began.plus(tick * 1_000_000 / rate)).await;
             let project = usize::try_from(world.plan.poster(tick).0).unwrap_or(0);
@@ -144,6 +153,11 @@ impl Load {
         }
         drop(wishes);
         while tasks.join_next().await.is_some() {}
+    }
+
+    /// Enables what its receivers' `410` has disabled.
+    pub(crate) async fn revive(&self) {
+        deeds::revive(&self.0).await;
     }
 
     /// Posts with a `202` so far.

@@ -50,13 +50,25 @@ async fn restart(stage: &Stage, role: &Role) {
     server.restart().await;
 }
 
+/// How long a newcomer may take until partitions are given to it; another fault may be in its way.
+const SHARE: Duration = Duration::from_secs(20);
+/// How long it delivers then.
+const STAY: Duration = Duration::from_secs(2);
+
 /// A dispatcher comes, takes its share, and goes.
 pub(super) async fn move_partitions(stage: &Stage) -> Struck {
     let role = stage.add("dispatcher", 9).await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    let shared = tokio::time::timeout(SHARE, async {
+        while role.partitions().await.is_none_or(|held| held == 0) {
+            // Metrics cannot be waited for: they are asked again.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let target = if shared.await.is_ok() { role.name.clone() } else { format!("{}, which got none", role.name) };
+    tokio::time::sleep(STAY).await;
     let (code, took) = role.server.lock().await.terminate().await;
     if code != Some(0) {
         stage.trouble(format!("{} ended with {code:?} after SIGTERM, {took:.1?}", role.name));
     }
-    Struck::at(&role.name)
+    Struck::at(target)
 }

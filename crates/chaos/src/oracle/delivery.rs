@@ -80,7 +80,7 @@ fn came(index: &Index<'_>, arrival: &Arrival, judgement: &mut Judgement) {
             }
             // A replay sends what is in the archive, which may be older than the webhook.
             let before = post.answered.is_some_and(|answered| answered < webhook.registered.begun) && !arrival.resend;
-            if before || post.project != webhook.project || arrival.path != webhook.path {
+            if before || post.project != webhook.project || !webhook.paths().any(|path| *path == arrival.path) {
                 judgement.violations.push(Violation::NotDue { webhook: id, event, at });
             }
         }

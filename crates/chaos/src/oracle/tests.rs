@@ -67,10 +67,12 @@ fn sound() -> History {
             id: WebhookId("hook".into()),
             project: ProjectNo(0),
             path: "/p0/0".into(),
+            moves: Vec::new(),
             registered: call(1),
             secrets: vec![Secret { text: Some(KEY.to_owned()), made: call(1), overlap: 0 }],
             deleted: None,
             pauses: Vec::new(),
+            revived: Vec::new(),
         }],
         arrivals: (0..5).map(|number| arrival(number, 1_000 * u64::from(number) + 1_020, 200)).collect(),
         books: vec![Books { process: "d".into(), fanned_out: 5, delivered: 5, ..Books::default() }],
@@ -246,6 +248,31 @@ fn an_attempt_while_disabled_is_seen_and_one_after_enabling_is_not() {
     assert_eq!(wrong(&history), ["after-stop"]);
     history.arrivals[3] = arrival(3, 4_950, 200);
     assert_eq!(wrong(&history), [""; 0]);
+}
+
+#[test]
+fn an_attempt_at_the_old_url_after_a_move_is_seen_and_one_at_the_new_url_is_not() {
+    let mut history = sound();
+    history.webhooks[0].moves.push(Move { made: call(4_000), path: "/p0/m".into() });
+    assert_eq!(wrong(&history), ["after-stop"]);
+    history.arrivals[4].path = "/p0/m".into();
+    assert_eq!(wrong(&history), [""; 0]);
+    history.arrivals[4].path = "/p0/elsewhere".into();
+    assert_eq!(wrong(&history), ["not-due"]);
+}
+
+#[test]
+fn an_attempt_after_gone_is_seen_until_someone_enables_the_webhook() {
+    let mut history = sound();
+    history.arrivals[2] = arrival(2, 3_020, 410);
+    history.letters.push(letter(2, "fatal", "status_410"));
+    assert_eq!(wrong(&history), ["after-stop", "after-stop"]);
+    history.webhooks[0].revived.push(call(3_900));
+    assert_eq!(wrong(&history), [""; 0]);
+    // A process that was killed may not have heard it.
+    history.webhooks[0].revived.clear();
+    history.faults.push(fault(3_000, 3_500));
+    assert!(!wrong(&history).contains(&"after-stop"));
 }
 
 #[test]

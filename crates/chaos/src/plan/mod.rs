@@ -47,6 +47,8 @@ pub enum Deed {
     Rotate(u64),
     /// Disables a webhook for so many seconds.
     Pause(u64),
+    /// Changes a webhook's URL.
+    Move,
     /// Starts a replay of all that is in the archive.
     ReplayAll,
     /// Starts a replay of the dead letters.
@@ -151,12 +153,13 @@ fn changes(setup: &Setup) -> Vec<Change> {
     let mut millis = 2_000;
     // What is changed at the very end has nothing to show.
     while millis + 3_000 < setup.seconds * 1_000 {
-        let deed = match dice.range(0, 19) {
+        let deed = match dice.range(0, 22) {
             0..=5 => Deed::Register,
             6..=9 => Deed::Delete,
             10..=13 => Deed::Rotate(dice.pick(&[0, 5, 30, 86_400])),
             14..=17 => Deed::Pause(dice.range(2, 12)),
-            18 => Deed::ReplayAll,
+            18..=20 => Deed::Move,
+            21 => Deed::ReplayAll,
             _ => Deed::ReplayDead,
         };
         let project = ProjectNo(u32::try_from(dice.range(0, u64::from(setup.projects) - 1)).unwrap_or(0));

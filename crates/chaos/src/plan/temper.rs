@@ -29,6 +29,8 @@ pub enum Temper {
     Drips,
     /// Closes the connection before it has read the body of a fifth.
     Closes,
+    /// Says of one in fifteen events that it is gone for good: its webhook is disabled, and someone enables it again.
+    Gone,
 }
 
 /// What a receiver does with one request.
@@ -50,7 +52,7 @@ pub enum Answer {
 
 impl Temper {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Healthy,
         Self::Fails,
         Self::Hangs,
@@ -60,6 +62,7 @@ impl Temper {
         Self::Lies,
         Self::Drips,
         Self::Closes,
+        Self::Gone,
     ];
 
     /// More than half are healthy.
@@ -79,6 +82,7 @@ impl Temper {
             Self::Lies => "lies",
             Self::Drips => "drips",
             Self::Closes => "closes",
+            Self::Gone => "gone",
         }
     }
 
@@ -110,6 +114,7 @@ impl Temper {
             Self::Lies => Answer::Lie(dice.percent(50)),
             Self::Drips => Answer::Drip(u32::try_from(dice.range(1, 40)).unwrap_or(1)),
             Self::Closes if dice.percent(20) => Answer::Close,
+            Self::Gone if event % 15 == 1 => Answer::Status(410, Duration::ZERO),
             _ => ok,
         }
     }

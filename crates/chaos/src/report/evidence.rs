@@ -8,6 +8,7 @@ pub(super) fn evidence(history: &History, violation: &Violation) -> Vec<String> 
     let mut lines = Vec::new();
     for hook in history.webhooks.iter().filter(|hook| hook.id == *webhook) {
         lines.push(format!("{} registered {:?} deleted {:?}", hook.path, hook.registered, hook.deleted));
+        lines.extend(hook.moves.iter().map(|change| format!("moved {change:?}")));
         lines.extend(hook.pauses.iter().map(|pause| format!("disabled {pause:?}")));
         lines.extend(hook.secrets.iter().skip(1).map(|secret| format!("rotated {:?} {}", secret.made, secret.overlap)));
     }

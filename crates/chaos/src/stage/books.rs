@@ -33,6 +33,15 @@ impl Role {
     }
 }
 
+impl Role {
+    /// Partitions that it delivers; `None` when it does not say.
+    pub(crate) async fn partitions(&self) -> Option<i64> {
+        let client = self.server.lock().await.client();
+        let answer = client.ops("/metrics").await.ok()?;
+        Some(sum(&String::from_utf8_lossy(&answer.body), "partitions_held"))
+    }
+}
+
 impl Stage {
     /// The books of all dispatchers; `None` when one of them, or an ingest, is not ready.
     pub(crate) async fn books(&self, api: &Api) -> Option<Vec<Books>> {
