@@ -21,15 +21,25 @@ pub(super) struct Second {
 /// A kind of fault, and what it cost.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Cost {
+    /// Where it struck alone.
+    pub(super) alone: Worst,
+    /// Where it struck together with another.
+    pub(super) paired: Worst,
+}
+
+/// The worst that was seen from the beginning of a fault until the next began, or until [`REACH`] after it was mended.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Worst {
     /// How often it struck.
     pub(super) times: usize,
-    /// Of these, how often together with another.
-    pub(super) paired: usize,
-    /// The longest time from a post to its first arrival at a healthy URL that lay over such a fault, in milliseconds.
-    pub(super) worst_latency: u64,
-    /// The longest time from a first try to the `202` that lay over such a fault, in milliseconds.
-    pub(super) worst_accept: u64,
+    /// The longest time from a post to its first arrival at a healthy URL, in milliseconds.
+    pub(super) latency: u64,
+    /// The longest time from a first try to the `202`, in milliseconds.
+    pub(super) accept: u64,
 }
+
+/// What is so much later than a fault, in microseconds, is not its doing.
+const REACH: u64 = 10_000_000;
 
 /// From a post to its first arrival at a healthy URL.
 struct Way {
@@ -96,22 +106,23 @@ fn seconds(history: &History, ways: &[Way]) -> Vec<Second> {
 fn costs(history: &History, ways: &[Way]) -> BTreeMap<String, Cost> {
     let mut costs: BTreeMap<String, Cost> = BTreeMap::new();
     for (at, fault) in history.faults.iter().enumerate() {
+        let over = |begun: At, ended: At, until: At| begun <= until && ended >= fault.begun;
+        let mut others = history.faults.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| other);
+        let paired = others.clone().any(|other| over(other.begun, other.ended, fault.ended));
+        // What two cost together says little of either.
         let cost = costs.entry(fault.kind.clone()).or_default();
-        cost.times += 1;
-        let over = |begun: At, ended: At| begun <= fault.ended && ended >= fault.begun;
-        let mut others = history.faults.iter().enumerate().filter(|(other, _)| *other != at);
-        if others.any(|(_, other)| over(other.begun, other.ended)) {
-            // What two cost together says little of either.
-            cost.paired += 1;
-            continue;
-        }
-        let latencies = ways.iter().filter(|way| over(way.posted, way.arrived));
-        let worst = latencies.map(|way| way.arrived.minus(way.posted.0).0 / 1_000).max();
-        cost.worst_latency = cost.worst_latency.max(worst.unwrap_or(0));
+        let worst = if paired { &mut cost.paired } else { &mut cost.alone };
+        let next = others.by_ref().map(|other| other.begun).filter(|begun| *begun > fault.ended).min();
+        let until = fault.ended.plus(REACH).min(next.unwrap_or(At(u64::MAX)));
+        worst.times += 1;
+        let millis = |begun: At, ended: At| ended.minus(begun.0).0 / 1_000;
+        let latencies = ways.iter().filter(|way| over(way.posted, way.arrived, until));
+        let latency = latencies.map(|way| millis(way.posted, way.arrived)).max().unwrap_or(0);
         let answers = history.posts.iter().filter_map(|post| Some((post.begun, post.answered?)));
-        let answers = answers.filter(|(begun, ended)| over(*begun, *ended));
-        let worst = answers.map(|(begun, ended)| ended.minus(begun.0).0 / 1_000).max();
-        cost.worst_accept = cost.worst_accept.max(worst.unwrap_or(0));
+        let answers = answers.filter(|(begun, ended)| over(*begun, *ended, until));
+        let accept = answers.map(|(begun, ended)| millis(begun, ended)).max().unwrap_or(0);
+        worst.latency = worst.latency.max(latency);
+        worst.accept = worst.accept.max(accept);
     }
     costs
 }

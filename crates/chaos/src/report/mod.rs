@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::run::Outcome;
 use evidence::evidence;
-use measures::Measures;
+use measures::{Measures, Worst};
 
 /// Violations and troubles that are shown one by one.
 const SHOWN: usize = 50;
@@ -118,6 +118,15 @@ fn data(outcome: &Outcome, measures: &Measures) -> serde_json::Value {
     })
 }
 
+fn cells(worst: Worst) -> String {
+    match worst.times {
+        0 => "0 | – | –".to_owned(),
+        times => {
+            format!("{times} | {:.1} s | {:.1} s", worst.latency as f64 / 1e3, worst.accept as f64 / 1e3)
+        }
+    }
+}
+
 fn page(outcome: &Outcome, measures: &Measures) -> String {
     let verdict = if outcome.is_clean() { "nothing is wrong" } else { "something is wrong" };
     let mut page = format!("# Chaos, seed {}: {verdict}\n\n```\n{}```\n\n", outcome.plan.setup.seed, summary(outcome));
@@ -127,12 +136,12 @@ fn page(outcome: &Outcome, measures: &Measures) -> String {
         "From a post to its first arrival at a healthy URL: {middle} ms (median), {most} ms (p99), {longest} ms (longest).\n"
     );
     page.push_str("![Load, faults, latency](timeline.svg)\n\n## Faults by kind\n\n");
-    page.push_str("The times are those of faults that struck alone.\n\n");
-    page.push_str("| kind | times | with another | longest to a healthy URL | longest to a 202 |\n| --- | --- | --- | --- | --- |\n");
+    page.push_str("How long a healthy URL waited for an event, and a post for its `202`, at the longest, from a fault's beginning ");
+    page.push_str("until 10 s after it was mended, or until the next began.\n\n");
+    page.push_str("| kind | alone | to a URL | to a `202` | with another | to a URL | to a `202` |\n");
+    page.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
     for (kind, cost) in &measures.costs {
-        let (times, paired) = (cost.times, cost.paired);
-        let _ =
-            writeln!(page, "| {kind} | {times} | {paired} | {} ms | {} ms |", cost.worst_latency, cost.worst_accept);
+        let _ = writeln!(page, "| {kind} | {} | {} |", cells(cost.alone), cells(cost.paired));
     }
     page.push_str("\n## Faults\n\n| from | until | kind | target |\n| --- | --- | --- | --- |\n");
     for fault in &outcome.history.faults {

@@ -26,6 +26,8 @@ const INGESTS: usize = 2;
 const DISPATCHERS: usize = 3;
 /// The disk of PostgreSQL, in memory: an hour's log and archive, and the ballast that fills it.
 const DISK: &str = "1200m";
+/// Little of the disk is kept for the write-ahead log, so that a full disk is felt at once.
+const WRITE_AHEAD: [&str; 2] = ["min_wal_size=32MB", "max_wal_size=128MB"];
 /// Projects that are made at a time.
 const AT_ONCE: usize = 3;
 
@@ -49,7 +51,8 @@ impl Stage {
     /// Starts everything and waits until it is ready.
     pub(crate) async fn start() -> Self {
         let disk = Disk::of_size(DISK).map(Arc::new);
-        let setup = PostgresSetup { disk: disk.clone().ok(), ..PostgresSetup::default() };
+        let settings = WRITE_AHEAD.to_vec();
+        let setup = PostgresSetup { disk: disk.clone().ok(), settings, ..PostgresSetup::default() };
         let redis = RedisSetup { form: Form::Replica, ..RedisSetup::default() };
         let (rabbit, postgres, redis) =
             tokio::join!(Rabbit::cluster(), Postgres::start_with(setup), Redis::start_with(redis));
