@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use spectrum_webhook_core::ids::{EventId, ProjectId, ReplayId, WebhookId};
 use spectrum_webhook_core::ports::{Directory, DirectoryError, PortError, Project};
 use subtle::ConstantTimeEq as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -129,21 +129,24 @@ impl Shared {
         let directory = &*self.ports.directory;
         if self.is_operator(headers)? {
             let project = ids.project.ok_or_else(Problem::no_project)?;
-            let known = match self.credentials.fresh(project) {
+            let known = match self.credentials.usable(project) {
                 Some(_) => true,
-                None => self.credentials.load(directory, project).await?.is_some(),
+                None => self.credentials.load(directory, project).await?.hash().is_some(),
             };
             return if known { Ok(project) } else { Err(Problem::no_project()) };
         }
         let basic =
             basic(headers).filter(|basic| ids.project == Some(basic.project)).ok_or_else(Problem::unauthorized)?;
-        let fresh = self.credentials.fresh(basic.project);
+        let usable = self.credentials.usable(basic.project);
+        if usable.is_some() && basic.fits(usable) {
+            return Ok(basic.project);
+        }
         // A secret that does not fit what was read earlier may be a new one.
-        if (fresh.is_some() && basic.fits(fresh)) || basic.fits(self.credentials.load(directory, basic.project).await?)
-        {
-            Ok(basic.project)
-        } else {
-            Err(Problem::unauthorized())
+        let read = self.credentials.load(directory, basic.project).await?;
+        match read {
+            read if basic.fits(read.hash()) => Ok(basic.project),
+            Read::Earlier(_, error) => Err(Problem::unavailable(&error)),
+            Read::Now(_) => Err(Problem::unauthorized()),
         }
     }
 }
@@ -155,6 +158,9 @@ const KEPT: usize = 10_000;
 /// while the store fails over.
 const STALE: Duration = Duration::from_secs(300);
 
+/// How long a post waits for the directory when there are credentials from earlier.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// The hashes of the secrets of projects that posted lately.
 pub(crate) struct Credentials {
     ttl: Duration,
@@ -165,6 +171,25 @@ pub(crate) struct Credentials {
 struct Kept {
     secret_hash: [u8; 32],
     read_at: Instant,
+    /// When the directory was asked in vain.
+    missed_at: Option<Instant>,
+}
+
+/// The hash of a project's secret.
+enum Read {
+    /// As it is; `None` is an unknown project.
+    Now(Option<[u8; 32]>),
+    /// As it was, for the directory does not answer.
+    Earlier([u8; 32], PortError),
+}
+
+impl Read {
+    fn hash(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Now(hash) => *hash,
+            Self::Earlier(hash, _) => Some(*hash),
+        }
+    }
 }
 
 impl Credentials {
@@ -172,41 +197,59 @@ impl Credentials {
         Self { ttl, kept: Mutex::default() }
     }
 
-    /// The hash, if it was read lately.
-    fn fresh(&self, project: ProjectId) -> Option<[u8; 32]> {
-        self.younger(project, self.ttl)
+    /// The hash, if there is no need to ask for it: it was read lately, or was lately asked for in vain.
+    fn usable(&self, project: ProjectId) -> Option<[u8; 32]> {
+        let kept = self.kept.lock().get(&project).copied()?;
+        let missed = kept.missed_at.is_some_and(|at| at.elapsed() < self.ttl);
+        let age = if missed { self.ttl + STALE } else { self.ttl };
+        (kept.read_at.elapsed() < age).then_some(kept.secret_hash)
     }
 
-    fn younger(&self, project: ProjectId, age: Duration) -> Option<[u8; 32]> {
-        self.kept.lock().get(&project).filter(|kept| kept.read_at.elapsed() < age).map(|kept| kept.secret_hash)
+    /// The hash from earlier, once the directory did not answer.
+    fn miss(&self, project: ProjectId) -> Option<[u8; 32]> {
+        let mut kept = self.kept.lock();
+        let kept = kept.get_mut(&project).filter(|kept| kept.read_at.elapsed() < self.ttl + STALE)?;
+        kept.missed_at = Some(Instant::now());
+        Some(kept.secret_hash)
     }
 
-    /// Reads the hash anew; `None` is an unknown project.
-    async fn load(&self, directory: &dyn Directory, project: ProjectId) -> Result<Option<[u8; 32]>, Problem> {
+    /// Reads the hash anew.
+    async fn load(&self, directory: &dyn Directory, project: ProjectId) -> Result<Read, Problem> {
         let read_at = Instant::now();
-        match directory.project(project).await {
-            Ok(found) => {
-                let mut kept = self.kept.lock();
-                if kept.len() >= KEPT && !kept.contains_key(&project) {
-                    kept.retain(|_, kept| kept.read_at.elapsed() < self.ttl);
-                    if kept.len() >= KEPT {
-                        kept.clear();
-                    }
-                }
-                kept.insert(project, Kept { secret_hash: found.secret_hash, read_at });
-                Ok(Some(found.secret_hash))
+        let has_earlier = self.kept.lock().contains_key(&project);
+        let asked = directory.project(project);
+        let answer = if has_earlier { timeout(PATIENCE, asked).await } else { Ok(asked.await) };
+        let error = match answer {
+            Ok(Ok(found)) => {
+                self.keep(project, Kept { secret_hash: found.secret_hash, read_at, missed_at: None });
+                return Ok(Read::Now(Some(found.secret_hash)));
             }
-            Err(DirectoryError::Port(error @ PortError::Unavailable { .. })) => {
-                match self.younger(project, self.ttl + STALE) {
-                    Some(secret_hash) => Ok(Some(secret_hash)),
-                    None => Err(Problem::unavailable(&error)),
-                }
-            }
-            Err(DirectoryError::Port(error)) => Err(Problem::unavailable(&error)),
-            Err(DirectoryError::NotFound | DirectoryError::UrlTaken) => {
+            Ok(Err(DirectoryError::NotFound | DirectoryError::UrlTaken)) => {
                 self.kept.lock().remove(&project);
-                Ok(None)
+                return Ok(Read::Now(None));
+            }
+            Ok(Err(DirectoryError::Port(error @ PortError::Unavailable { .. }))) => error,
+            Ok(Err(DirectoryError::Port(error))) => return Err(Problem::unavailable(&error)),
+            Err(_) => PortError::Unavailable {
+                port: "directory",
+                operation: "read a project",
+                detail: format!("no answer within {PATIENCE:?}"),
+            },
+        };
+        match self.miss(project) {
+            Some(secret_hash) => Ok(Read::Earlier(secret_hash, error)),
+            None => Err(Problem::unavailable(&error)),
+        }
+    }
+
+    fn keep(&self, project: ProjectId, read: Kept) {
+        let mut kept = self.kept.lock();
+        if kept.len() >= KEPT && !kept.contains_key(&project) {
+            kept.retain(|_, kept| kept.read_at.elapsed() < self.ttl);
+            if kept.len() >= KEPT {
+                kept.clear();
             }
         }
+        kept.insert(project, read);
     }
 }

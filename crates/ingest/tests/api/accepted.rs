@@ -174,3 +174,28 @@ async fn an_old_secret_ends_with_its_time_and_a_store_that_is_down_stops_no_know
     tokio::time::advance(Duration::from_secs(6)).await;
     api.event(EVENT).await.is_problem(401, "unauthorized", "");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_holds_up_a_known_poster_once_in_a_while_and_briefly() {
+    let api = api();
+    api.event(EVENT).await.is_accepted(false);
+    api.world.directory_hangs.store(true, SeqCst);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let begun = tokio::time::Instant::now();
+    for _ in 0..10 {
+        api.event(EVENT).await.is_accepted(true);
+    }
+    assert_eq!(begun.elapsed().as_millis(), 500);
+    assert_eq!(api.world.directory_reads.load(SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_may_be_new_is_not_refused_for_good_while_the_store_does_not_answer() {
+    let api = api();
+    api.event(EVENT).await.is_accepted(false);
+    api.world.directory_hangs.store(true, SeqCst);
+    let headers = [("authorization", &*basic(ID, "other-secret"))];
+    api.send("POST", &events(), &headers, EVENT).await.is_problem(503, "unavailable", "repeat");
+    api.world.directory_hangs.store(false, SeqCst);
+    api.send("POST", &events(), &headers, EVENT).await.is_problem(401, "unauthorized", "");
+}

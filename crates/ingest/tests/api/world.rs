@@ -45,6 +45,8 @@ pub(crate) struct World {
     /// What was called for changes, in order.
     pub(crate) calls: Mutex<Vec<String>>,
     pub(crate) directory_fails: AtomicBool,
+    /// Projects are read for ever.
+    pub(crate) directory_hangs: AtomicBool,
     pub(crate) changes_fail: AtomicBool,
     pub(crate) publish_fails: AtomicBool,
     pub(crate) admission_fails: AtomicBool,
@@ -85,6 +87,7 @@ impl World {
             records: Mutex::default(),
             calls: Mutex::default(),
             directory_fails: false.into(),
+            directory_hangs: false.into(),
             changes_fail: false.into(),
             publish_fails: false.into(),
             admission_fails: false.into(),
@@ -286,6 +289,9 @@ impl Directory for World {
     async fn project(&self, id: ProjectId) -> Result<Project, DirectoryError> {
         self.directory_reads.fetch_add(1, SeqCst);
         Self::fails(&self.directory_fails)?;
+        if self.directory_hangs.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.projects.lock().get(&id).cloned().ok_or(DirectoryError::NotFound)
     }
 
