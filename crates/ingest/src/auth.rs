@@ -15,7 +15,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use spectrum_webhook_core::ids::{EventId, ProjectId, ReplayId, WebhookId};
+use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, ReplayId, WebhookId};
 use spectrum_webhook_core::ports::{Directory, DirectoryError, PortError, Project};
 use subtle::ConstantTimeEq as _;
 use tokio::time::{Instant, timeout};
@@ -126,12 +126,11 @@ impl Shared {
 
     /// The project of the path, if the call carries its credentials or an operator's: for posting events.
     pub(crate) async fn poster(&self, headers: &HeaderMap, ids: &Ids) -> Result<ProjectId, Problem> {
-        let directory = &*self.ports.directory;
         if self.is_operator(headers)? {
             let project = ids.project.ok_or_else(Problem::no_project)?;
             let known = match self.credentials.usable(project) {
                 Some(_) => true,
-                None => self.credentials.load(directory, project).await?.hash().is_some(),
+                None => self.load(project).await?.hash().is_some(),
             };
             return if known { Ok(project) } else { Err(Problem::no_project()) };
         }
@@ -142,12 +141,26 @@ impl Shared {
             return Ok(basic.project);
         }
         // A secret that does not fit what was read earlier may be a new one.
-        let read = self.credentials.load(directory, basic.project).await?;
-        match read {
+        match self.load(basic.project).await? {
             read if basic.fits(read.hash()) => Ok(basic.project),
             Read::Earlier(_, error) => Err(Problem::unavailable(&error)),
             Read::Now(_) => Err(Problem::unauthorized()),
         }
+    }
+
+    /// Reads a project's credentials anew. What is read with them renews the copy of its registry version in time, so
+    /// that one who posts all the time goes on when the directory cannot be asked.
+    async fn load(&self, project: ProjectId) -> Result<Read, Problem> {
+        let read = self.credentials.load(&*self.ports.directory, project).await?;
+        if let Read::Now(Some((_, version))) = read
+            && self.credentials.renews(project)
+        {
+            let learned = self.ports.admission.learn(self.partition(project), project, version);
+            if let Err(error) = timeout(PATIENCE, learned).await.unwrap_or(Ok(())) {
+                tracing::debug!(%error, %project, "a registry version was not kept: the next post reads it again");
+            }
+        }
+        Ok(read)
     }
 }
 
@@ -161,6 +174,9 @@ const STALE: Duration = Duration::from_secs(300);
 /// How long a post waits for the directory when there are credentials from earlier.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How often the copy of a registry version is renewed: much sooner than it expires.
+const RENEWED: Duration = Duration::from_secs(15);
+
 /// The hashes of the secrets of projects that posted lately.
 pub(crate) struct Credentials {
     ttl: Duration,
@@ -173,12 +189,14 @@ struct Kept {
     read_at: Instant,
     /// When the directory was asked in vain.
     missed_at: Option<Instant>,
+    /// When the copy of the registry version was renewed.
+    renewed_at: Option<Instant>,
 }
 
 /// The hash of a project's secret.
 enum Read {
-    /// As it is; `None` is an unknown project.
-    Now(Option<[u8; 32]>),
+    /// As it is, with the registry version; `None` is an unknown project.
+    Now(Option<([u8; 32], RegistryVersion)>),
     /// As it was, for the directory does not answer.
     Earlier([u8; 32], PortError),
 }
@@ -186,7 +204,7 @@ enum Read {
 impl Read {
     fn hash(&self) -> Option<[u8; 32]> {
         match self {
-            Self::Now(hash) => *hash,
+            Self::Now(read) => read.map(|(hash, _)| hash),
             Self::Earlier(hash, _) => Some(*hash),
         }
     }
@@ -221,8 +239,8 @@ impl Credentials {
         let answer = if has_earlier { timeout(PATIENCE, asked).await } else { Ok(asked.await) };
         let error = match answer {
             Ok(Ok(found)) => {
-                self.keep(project, Kept { secret_hash: found.secret_hash, read_at, missed_at: None });
-                return Ok(Read::Now(Some(found.secret_hash)));
+                self.keep(project, found.secret_hash, read_at);
+                return Ok(Read::Now(Some((found.secret_hash, found.registry))));
             }
             Ok(Err(DirectoryError::NotFound | DirectoryError::UrlTaken)) => {
                 self.kept.lock().remove(&project);
@@ -242,7 +260,7 @@ impl Credentials {
         }
     }
 
-    fn keep(&self, project: ProjectId, read: Kept) {
+    fn keep(&self, project: ProjectId, secret_hash: [u8; 32], read_at: Instant) {
         let mut kept = self.kept.lock();
         if kept.len() >= KEPT && !kept.contains_key(&project) {
             kept.retain(|_, kept| kept.read_at.elapsed() < self.ttl);
@@ -250,6 +268,18 @@ impl Credentials {
                 kept.clear();
             }
         }
-        kept.insert(project, read);
+        let renewed_at = kept.get(&project).and_then(|kept| kept.renewed_at);
+        kept.insert(project, Kept { secret_hash, read_at, missed_at: None, renewed_at });
+    }
+
+    /// Whether it is time to renew the copy of the registry version.
+    fn renews(&self, project: ProjectId) -> bool {
+        let mut kept = self.kept.lock();
+        let Some(kept) = kept.get_mut(&project) else { return false };
+        let due = kept.renewed_at.is_none_or(|at| at.elapsed() >= RENEWED);
+        if due {
+            kept.renewed_at = Some(Instant::now());
+        }
+        due
     }
 }

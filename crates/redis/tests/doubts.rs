@@ -84,6 +84,22 @@ async fn over_a_new_connection_no_copy_of_a_version_is_trusted_before_the_direct
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_learned_again_lasts_anew() {
+    let server = services::Redis::start().await;
+    let redis = connect(&options(server.url())).await;
+    let project = ProjectId(Uuid::now_v7());
+    let life = |script| server.command(0, &["EVAL", script, "0"]).trim().parse::<u64>().expect("milliseconds");
+    let shorten = "redis.call('PEXPIRE', redis.call('KEYS', '*')[1], 2000) return #redis.call('KEYS', '*')";
+    let ask = "return redis.call('PTTL', redis.call('KEYS', '*')[1])";
+    redis.admission.learn(PARTITION, project, RegistryVersion(4)).await.expect("learn");
+    assert_eq!(life(shorten), 1, "there is the copy alone");
+    redis.admission.learn(PARTITION, project, RegistryVersion(3)).await.expect("learn");
+    assert!(life(ask) <= 2_000, "an older version renews nothing");
+    redis.admission.learn(PARTITION, project, RegistryVersion(4)).await.expect("learn");
+    assert!(life(ask) > 30_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_confirmed_stays_so_whatever_becomes_of_another_try() {
     let redis = connect(&options(shared().redis().await.url())).await;
     let (project, id) = (ProjectId(Uuid::now_v7()), EventId(Uuid::now_v7()));

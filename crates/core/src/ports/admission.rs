@@ -67,8 +67,8 @@ pub trait Admission: Send + Sync {
         durable: bool,
     ) -> Result<(), PortError>;
 
-    /// A version that was read from the directory because [`Admitted::registry`] was `None`: the next posts may be
-    /// spared that. It replaces neither a higher version nor the mark of a change under way. A backend that keeps no
+    /// A version that was read from the directory: the next posts may be spared that, and go on when the directory
+    /// cannot be asked. It replaces neither a higher version nor the mark of a change under way. A backend that keeps no
     /// copies ignores it.
     async fn learn(
         &self,

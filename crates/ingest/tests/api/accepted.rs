@@ -199,3 +199,14 @@ async fn a_secret_that_may_be_new_is_not_refused_for_good_while_the_store_does_n
     api.world.directory_hangs.store(false, SeqCst);
     api.send("POST", &events(), &headers, EVENT).await.is_problem(401, "unauthorized", "");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_copy_of_a_registry_version_is_renewed_while_a_project_posts() {
+    let api = api();
+    for _ in 0..30 {
+        api.event(EVENT).await;
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    // Every fifteen seconds at the most often, when the credentials are read anew; they are every fifth.
+    assert_eq!(api.world.learned.load(SeqCst), 4);
+}

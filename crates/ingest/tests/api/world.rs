@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) end_change_fails: AtomicBool,
     pub(crate) unconfirmed: AtomicBool,
     pub(crate) directory_reads: AtomicUsize,
+    /// So often a copy of a registry version was written.
+    pub(crate) learned: AtomicUsize,
     pub(crate) letters_fail: AtomicBool,
     /// What a resend was begun as.
     pub(crate) resends: Mutex<Vec<(EventId, EventId)>>,
@@ -97,6 +99,7 @@ impl World {
             end_change_fails: false.into(),
             unconfirmed: false.into(),
             directory_reads: 0.into(),
+            learned: 0.into(),
             letters_fail: false.into(),
             resends: Mutex::default(),
             replays: Mutex::default(),
@@ -228,6 +231,11 @@ impl Admission for World {
         let record = records.get_mut(&key.key).expect("a record that was begun");
         assert_eq!(record.1, id);
         record.2 = durable;
+        Ok(())
+    }
+
+    async fn learn(&self, _: PartitionId, _: ProjectId, _: RegistryVersion) -> Result<(), PortError> {
+        self.learned.fetch_add(1, SeqCst);
         Ok(())
     }
 }
