@@ -214,8 +214,9 @@ impl Io {
     }
 }
 
+/// The cap is what a partition waits in vain once the store is back; a store that is down is asked so often by each.
 const STORE_RETRIES: Policy =
-    Policy { initial: Duration::from_millis(50), factor: 2.0, cap: Duration::from_secs(5), attempts: u32::MAX };
+    Policy { initial: Duration::from_millis(50), factor: 2.0, cap: Duration::from_secs(1), attempts: u32::MAX };
 
 /// One attempt that a lane asked for.
 pub(crate) struct Attempt {
