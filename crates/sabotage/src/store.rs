@@ -22,11 +22,13 @@ use crate::saboteur::Saboteur;
 /// How long the commit comes behind the acknowledgement: a crash has to hit the gap.
 const GAP: Duration = Duration::from_secs(5);
 
+type Known = HashMap<WebhookId, (Webhook, SigningKeys)>;
+
 pub(crate) struct BadStore {
     inner: Arc<dyn Store>,
     saboteur: Arc<Saboteur>,
     /// Webhooks of projects whose deletions are not heeded.
-    known: Mutex<HashMap<ProjectId, HashMap<WebhookId, (Webhook, SigningKeys)>>>,
+    known: Mutex<HashMap<ProjectId, Known>>,
 }
 
 impl BadStore {
