@@ -38,6 +38,9 @@ pub struct Bounds {
     /// How long before a fault a delivery may have been taken and not yet be settled for good: an attempt, which lasts 2 s
     /// at most, and what settles it.
     pub before: u64,
+    /// How long an event may wait for the slowest of its webhooks, which is held after half a second; until then only marks
+    /// tell which others took it.
+    pub marks: u64,
     /// How long it may take that an owner learns of its end, and that what it sent until then arrives.
     pub after: u64,
     /// A lease.
@@ -58,6 +61,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             before: 3_000_000,
+            marks: 8_000_000,
             after: 2_000_000,
             lease: 3_000_000,
             rows: 5_000_000,

@@ -14,7 +14,8 @@
 //! | Redis itself | until it is back, and the lease over that it does not know |
 //! | RabbitMQ, or a way to it | until it is back: channels end, and attempts with them |
 //!
-//! While PostgreSQL is away rows wait to be written, so that others reach back to when it went.
+//! Redis takes the marks with it: of an event that is not acknowledged because one of its webhooks is not done, the others
+//! come again. And while PostgreSQL is away rows wait to be written, so that others reach back to when it went.
 
 use super::Bounds;
 use crate::history::{At, Fault, History};
@@ -63,7 +64,8 @@ fn reach(history: &History, bounds: &Bounds, fault: &Fault) -> Option<(At, At)> 
         Strikes::Lasting => fault.ended,
     };
     let until = until.plus(bounds.after);
-    let from = fault.begun.minus(bounds.before);
+    let back = if strikes(fault) == Strikes::Leases { bounds.marks } else { bounds.before };
+    let from = fault.begun.minus(back);
     let away = history.faults.iter().filter(|other| strikes(other) == Strikes::Rows);
     let waited = away.filter(|away| away.begun <= until && away.ended.plus(bounds.rows) >= from);
     let from = waited.map(|away| away.begun.minus(bounds.before)).fold(from, At::min);

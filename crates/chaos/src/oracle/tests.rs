@@ -342,6 +342,9 @@ fn a_fault_explains_repeats_of_what_was_taken_while_owners_could_end_by_it() {
     assert!(explains("half-open-redis", "dispatcher-0", 0, 30_000));
     assert!(!explains("half-open-redis", "dispatcher-0", 6_500, 30_000));
     assert!(explains("flush-redis", "server 0", 100, 200));
+    // It forgets what it was told before.
+    assert!(explains("flush-redis", "server 0", 9_000, 9_001));
+    assert!(!explains("close-channels", "node 0", 9_000, 9_001));
     assert!(explains("kill-broker-node", "node 0", 100, 2_000));
     assert!(!explains("kill-broker-node", "node 0", 100, 900));
     // By these no owner ends.
