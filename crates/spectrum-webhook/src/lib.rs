@@ -3,15 +3,15 @@
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`cli`] | the commands and their arguments |
-//! | [`config`] | the settings: flags, environment, defaults, checks |
-//! | [`wire`] | which backend is in use, and how the parts are put together |
-//! | [`api_client`] | a client of the HTTP API |
-//! | [`access`], [`profiles`] | which server a client command is for, and who asks |
-//! | [`exit`] | the exit codes |
-//! | [`http`] | an HTTP server with bounds and a clean stop |
-//! | [`telemetry`], [`gauges`] | the log; metrics, health and readiness |
-//! | [`commands`] | one file for each command |
+//! | `cli` | the commands and their arguments |
+//! | `config` | the settings: flags, environment, defaults, checks |
+//! | `wire` | which backend is in use, and how the parts are put together |
+//! | `api_client` | a client of the HTTP API |
+//! | `access`, `profiles` | which server a client command is for, and who asks |
+//! | `exit` | the exit codes |
+//! | `http` | an HTTP server with bounds and a clean stop |
+//! | `telemetry`, `gauges` | the log; metrics, health and readiness |
+//! | `commands` | one file for each command |
 
 mod access;
 mod api_client;

@@ -49,7 +49,8 @@ pub struct Bounds {
     pub rows: u64,
     /// How late a request may be read that was sent before its webhook was stopped.
     pub flight: u64,
-    /// How old a time stamp may be when its request arrives.
+    /// How old a time stamp may be when its request arrives: an attempt, which lasts 2 s at most, the second that is cut
+    /// off, and a machine that is busy.
     pub freshness: u64,
     /// How long an owner may sign by what it knew before a rotation.
     pub stale_key: u64,
@@ -66,7 +67,7 @@ impl Default for Bounds {
             lease: 3_000_000,
             rows: 5_000_000,
             flight: 500_000,
-            freshness: 30_000_000,
+            freshness: 10_000_000,
             stale_key: 5_000_000,
             late_answer: 1_000_000,
         }
