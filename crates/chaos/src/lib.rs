@@ -12,6 +12,7 @@
 //! | [`history`] | what happened, as this side saw it |
 //! | [`oracle`] | what must be true of it; pure |
 //! | [`mod@run`] | from beginning to end |
+//! | [`trial`] | the same with another program, small, to try the oracle |
 //! | [`report`] | what is told of it |
 
 mod clock;
@@ -26,3 +27,4 @@ mod receivers;
 pub mod report;
 pub mod run;
 mod stage;
+pub mod trial;

@@ -7,7 +7,7 @@ use reqwest::Method;
 use spectrum_webhook_testkit::process::Project;
 
 use crate::clock::Clock;
-use crate::history::{At, EventId, History, Letter, WebhookId};
+use crate::history::{At, EventId, Fault, History, Letter, WebhookId};
 use crate::load::{Api, Load};
 use crate::nemesis;
 use crate::oracle::{Bounds, Judgement, judge};
@@ -53,25 +53,37 @@ impl Outcome {
 ///
 /// # Panics
 /// When a service or a process cannot be started.
-#[expect(clippy::expect_used, reason = "without its parts there is no run")]
 pub async fn run(setup: Setup, tell: impl Fn(String) + Send + Sync + 'static) -> Outcome {
     let plan = Arc::new(Plan::of(setup));
     tell(format!("seed {}: starting 3 nodes of RabbitMQ, 2 of Redis, PostgreSQL, 5 processes", plan.setup.seed));
     let stage = Arc::new(Stage::start().await);
+    tell(format!("making {} projects", plan.setup.projects));
+    let projects = stage.make_projects(plan.setup.projects).await;
+    let nemesis = async |clock, begun| nemesis::run(&stage, &plan, clock, begun, &tell).await;
+    play(&plan, &stage, projects, nemesis, &tell).await
+}
+
+/// A plan on a stage, with whatever strikes it meanwhile: it ends when everything is mended.
+#[expect(clippy::expect_used, reason = "without its parts there is no run")]
+pub(crate) async fn play(
+    plan: &Arc<Plan>,
+    stage: &Arc<Stage>,
+    projects: Vec<Project>,
+    nemesis: impl AsyncFnOnce(Clock, At) -> Vec<Fault>,
+    tell: &(impl Fn(String) + Send + Sync),
+) -> Outcome {
+    assert_eq!(projects.len(), plan.urls.len(), "not all projects were made");
     let clock = Clock::start();
     let receivers = Arc::new(Receivers::start(clock).await.expect("a free port"));
     let api = Api::new(&stage.apis()).expect("an HTTP client");
-    tell(format!("making {} projects", plan.setup.projects));
-    let projects = stage.make_projects(plan.setup.projects).await;
-    assert_eq!(projects.len(), plan.urls.len(), "not all projects were made");
-    let load = Load::set_up(Arc::clone(&plan), clock, api.clone(), Arc::clone(&receivers), projects).await;
+    let load = Load::set_up(Arc::clone(plan), clock, api.clone(), Arc::clone(&receivers), projects).await;
     tell(format!("load and faults for {} s", plan.setup.seconds));
     let begun = clock.now();
     let posting = {
         let load = load.clone();
         tokio::spawn(async move { load.run().await })
     };
-    let faults = nemesis::run(&stage, &plan, clock, begun, &tell).await;
+    let faults = nemesis(clock, begun).await;
     let mut troubles = Vec::new();
     if posting.await.is_err() {
         troubles.push("the load ended by a panic".to_owned());
@@ -80,7 +92,7 @@ pub async fn run(setup: Setup, tell: impl Fn(String) + Send + Sync + 'static) ->
     receivers.be_well();
     load.revive().await;
     tell(format!("{} events accepted; waiting until all is quiet", load.accepted()));
-    let quiet = wait_until_quiet(&stage, &load, &api, &receivers, clock).await;
+    let quiet = wait_until_quiet(stage, &load, &api, &receivers, clock).await;
     if quiet.is_none() {
         troubles.push(format!("not quiet within {QUIET:?}"));
     }
@@ -105,6 +117,7 @@ pub async fn run(setup: Setup, tell: impl Fn(String) + Send + Sync + 'static) ->
     let judgement = judge(&history, &Bounds::default());
     let skipped = seen.skipped;
     let load = (begun, ended);
+    let plan = Arc::clone(plan);
     let mut outcome = Outcome { plan, history, judgement, troubles, skipped, load, quiet, logs: Vec::new() };
     if !outcome.is_clean() {
         for role in stage.roles() {

@@ -1,54 +1,5 @@
-//! The binary: the server, the commands that look after it, and the tools of someone who builds a receiver.
-//!
-//! | room | what is in it |
-//! | --- | --- |
-//! | [`cli`] | the commands and their arguments |
-//! | [`config`] | the settings: flags, environment, defaults, checks |
-//! | [`wire`] | which backend is in use, and how the parts are put together |
-//! | [`api_client`] | a client of the HTTP API |
-//! | [`access`], [`profiles`] | which server a client command is for, and who asks |
-//! | [`exit`] | the exit codes |
-//! | [`http`] | an HTTP server with bounds and a clean stop |
-//! | [`telemetry`], [`gauges`] | the log; metrics, health and readiness |
-//! | [`commands`] | one file for each command |
+//! `spectrum-webhook`: all of it is in the library, see [`spectrum_webhook`].
 
-mod access;
-mod api_client;
-mod cli;
-mod commands;
-mod config;
-mod exit;
-mod gauges;
-mod http;
-mod profiles;
-mod telemetry;
-mod wire;
-
-use std::process::ExitCode;
-
-use clap::Parser as _;
-
-use cli::{Cli, Command};
-use config::sources::{Flags, Sources};
-use config::{Mistakes, Settings};
-
-fn main() -> ExitCode {
-    let command = Cli::parse().command;
-    match commands::run(command) {
-        Ok(code) => code,
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(exit::code(&error))
-        }
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "the last word of a command line program")]
-fn complain(error: &anyhow::Error) {
-    eprintln!("spectrum-webhook: {error:#}");
-}
-
-/// The settings of this process.
-fn settings(flags: Flags) -> Result<Settings, Mistakes> {
-    config::read(&Sources::of_process(flags))
+fn main() -> std::process::ExitCode {
+    spectrum_webhook::main()
 }

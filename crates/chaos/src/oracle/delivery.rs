@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::duplicates::windows_over;
 use super::index::{Index, Known};
+use super::reach::faults_over;
 use super::{Bounds, Judgement, Violation};
 use crate::history::{Arrival, EventId, History, Letter, Post, Reply, Webhook, WebhookId};
 
@@ -137,7 +137,7 @@ fn is_true(
 
 /// Whether the sender may not have heard what the receiver answered.
 fn may_be_lost(history: &History, bounds: &Bounds, attempt: &Arrival) -> bool {
-    windows_over(history, bounds, attempt.begun, attempt.begun) > 0 || slow(bounds, attempt)
+    faults_over(history, bounds, attempt.begun, attempt.begun) > 0 || slow(bounds, attempt)
 }
 
 /// Whether an answer took so long that its attempt may have ended before.

@@ -4,18 +4,9 @@ use std::collections::HashMap;
 
 use super::delivery::slow;
 use super::index::{Index, Known};
+use super::reach::{faults_over, forgot};
 use super::{Bounds, Judgement, Violation};
-use crate::history::{Arrival, At, EventId, History};
-
-/// How many faults may have something to do with what happened between two moments.
-pub(super) fn windows_over(history: &History, bounds: &Bounds, from: At, until: At) -> usize {
-    let over = history
-        .faults
-        .iter()
-        .filter(|fault| !fault.clean)
-        .filter(|fault| fault.begun.minus(bounds.before) <= until && fault.ended.plus(bounds.after) >= from);
-    over.count()
-}
+use crate::history::{Arrival, At, EventId, History, Post};
 
 /// The requests of one delivery.
 #[derive(Default)]
@@ -23,16 +14,16 @@ struct Life<'h> {
     /// When it was taken first, and whether the sender may not have heard that.
     taken: Option<(At, bool)>,
     again: Vec<&'h Arrival>,
+    post: Option<&'h Post>,
 }
 
 pub(super) fn judge(history: &History, index: &Index<'_>, bounds: &Bounds, judgement: &mut Judgement) {
     for webhook in &history.webhooks {
         let mut lives: HashMap<&EventId, Life<'_>> = HashMap::new();
         for arrival in index.requests(&webhook.id).iter().filter(|arrival| !arrival.resend) {
-            if !matches!(index.known(arrival), Known::Event(_)) {
-                continue;
-            }
+            let Known::Event(post) = index.known(arrival) else { continue };
             let life = lives.entry(&arrival.event).or_default();
+            life.post = Some(post);
             if life.taken.is_some() {
                 life.again.push(arrival);
             } else if arrival.reply.took() && arrival.body.is_some() {
@@ -44,15 +35,15 @@ pub(super) fn judge(history: &History, index: &Index<'_>, bounds: &Bounds, judge
             judgement.counts.duplicates += life.again.len();
             // What failed once it was sent again is tried as often as any other: only what begins anew counts.
             let times = 1 + life.again.windows(2).filter(|pair| pair[0].reply.took() && pair[1].reply.took()).count();
+            // A repeat is in flight itself, and may meet the next fault.
+            let last = life.again.last().map_or(first, |arrival| arrival.begun);
+            // A post that was repeated is in the queue again, and Redis alone knows that it is.
+            let copies = life.post.filter(|post| forgot(history, post.begun, last)).map_or(0, |post| post.repeats);
             // Each fault may send once more what was in flight at it: the delivery was taken within its reach.
-            let explained = windows_over(history, bounds, first, first) + usize::from(slow);
-            let later = if explained == 0 {
-                0
-            } else {
-                // A repeat is in flight itself, and may meet the next fault.
-                let last = life.again.last().map_or(first, |arrival| arrival.begun);
-                windows_over(history, bounds, first, last).saturating_sub(explained)
-            };
+            let explained =
+                faults_over(history, bounds, first, first) + usize::from(slow) + usize::try_from(copies).unwrap_or(0);
+            let later =
+                if explained == 0 { 0 } else { faults_over(history, bounds, first, last).saturating_sub(explained) };
             if times > explained + later {
                 judgement.violations.push(Violation::Repeated {
                     webhook: webhook.id.clone(),

@@ -9,6 +9,7 @@
 //! | `stops` | requests that began after a webhook was deleted or disabled |
 //! | `sign` | both signatures, by the key that was valid |
 //! | `duplicates` | repeats, against what was in flight at a fault |
+//! | `reach` | what that is, for each kind of fault |
 //! | `books` | conservation |
 //! | `violation` | what it says |
 
@@ -17,6 +18,7 @@ mod delivery;
 mod duplicates;
 mod index;
 mod order;
+mod reach;
 mod sign;
 mod stops;
 #[cfg(test)]
@@ -33,13 +35,22 @@ pub use violation::Violation;
 /// What is taken for a fault's consequence, and what for the machine's own slowness. All in microseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Bounds {
-    /// How long before a fault a delivery may have been taken and not yet be settled for good.
+    /// How long before a fault a delivery may have been taken and not yet be settled for good: an attempt, which lasts 2 s
+    /// at most, and what settles it.
     pub before: u64,
-    /// How long after a fault was mended its consequences may last: leases that run out, connections that heal.
+    /// How long an event may wait for the slowest of its webhooks, which is held after half a second; until then only marks
+    /// tell which others took it.
+    pub marks: u64,
+    /// How long it may take that an owner learns of its end, and that what it sent until then arrives.
     pub after: u64,
+    /// A lease.
+    pub lease: u64,
+    /// How long after PostgreSQL is back a row may still wait: the longest time between two tries.
+    pub rows: u64,
     /// How late a request may be read that was sent before its webhook was stopped.
     pub flight: u64,
-    /// How old a time stamp may be when its request arrives.
+    /// How old a time stamp may be when its request arrives: an attempt, which lasts 2 s at most, the second that is cut
+    /// off, and a machine that is busy.
     pub freshness: u64,
     /// How long an owner may sign by what it knew before a rotation.
     pub stale_key: u64,
@@ -51,9 +62,12 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             before: 3_000_000,
-            after: 20_000_000,
+            marks: 8_000_000,
+            after: 2_000_000,
+            lease: 3_000_000,
+            rows: 1_000_000,
             flight: 500_000,
-            freshness: 30_000_000,
+            freshness: 10_000_000,
             stale_key: 5_000_000,
             late_answer: 1_000_000,
         }

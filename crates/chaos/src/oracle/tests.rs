@@ -349,6 +349,60 @@ fn an_orderly_stop_explains_no_repeat() {
     assert_eq!(wrong(&history), ["repeated"]);
 }
 
+/// Whether a repeat of what was taken at 3.020 s is explained by a fault.
+fn explains(kind: &str, target: &str, begun: u64, ended: u64) -> bool {
+    let mut history = sound();
+    history.faults.push(Fault { kind: kind.into(), target: target.into(), ..fault(begun, ended) });
+    history.arrivals.push(arrival(2, 60_000, 200));
+    wrong(&history).is_empty()
+}
+
+#[test]
+fn a_fault_explains_repeats_of_what_was_taken_while_owners_could_end_by_it() {
+    // A killed one ends at once, whenever it is started again.
+    assert!(explains("kill-dispatcher", "dispatcher-0", 4_000, 30_000));
+    assert!(!explains("kill-dispatcher", "dispatcher-0", 500, 30_000));
+    // A frozen one learns it when it thaws.
+    assert!(explains("freeze-dispatcher", "dispatcher-0", 500, 2_000));
+    assert!(!explains("freeze-dispatcher", "dispatcher-0", 100, 900));
+    // Nobody holds a lease for longer than it lasts.
+    assert!(explains("half-open-redis", "dispatcher-0", 0, 30_000));
+    assert!(!explains("half-open-redis", "dispatcher-0", 6_500, 30_000));
+    assert!(explains("flush-redis", "server 0", 100, 200));
+    // It forgets what it was told before.
+    assert!(explains("flush-redis", "server 0", 9_000, 9_001));
+    assert!(!explains("close-channels", "node 0", 9_000, 9_001));
+    assert!(explains("kill-broker-node", "node 0", 100, 2_000));
+    assert!(!explains("kill-broker-node", "node 0", 100, 900));
+    // By these no owner ends.
+    for (kind, target) in [("kill-ingest", "ingest-0"), ("cut-redis", "ingest-0"), ("stop-postgres", "postgres")] {
+        assert!(!explains(kind, target, 2_500, 4_000), "{kind}");
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_written_let_a_later_fault_reach_back() {
+    let mut history = sound();
+    let of = |kind: &str, begun, ended| Fault { kind: kind.into(), ..fault(begun, ended) };
+    history.faults.push(of("kill-dispatcher", 15_000, 16_000));
+    history.arrivals.push(arrival(2, 20_000, 200));
+    assert_eq!(wrong(&history), ["repeated"]);
+    history.faults.push(of("stop-postgres", 3_500, 14_000));
+    assert_eq!(wrong(&history), [""; 0]);
+}
+
+#[test]
+fn a_post_that_was_repeated_may_be_two_messages_when_redis_forgot() {
+    let mut history = sound();
+    history.posts[2].repeats = 1;
+    history.arrivals.push(arrival(2, 9_000, 200));
+    assert_eq!(wrong(&history), ["repeated"]);
+    history.faults.push(Fault { kind: "cut-redis".into(), target: "ingest-0".into(), ..fault(2_000, 2_500) });
+    assert_eq!(wrong(&history), ["repeated"]);
+    history.faults.push(Fault { kind: "flush-redis".into(), ..fault(8_000, 8_001) });
+    assert_eq!(wrong(&history), [""; 0]);
+}
+
 #[test]
 fn a_fault_long_after_it_was_taken_explains_no_repeat() {
     let mut history = sound();

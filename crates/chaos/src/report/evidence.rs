@@ -10,6 +10,7 @@ pub(super) fn evidence(history: &History, violation: &Violation) -> Vec<String> 
         lines.push(format!("{} registered {:?} deleted {:?}", hook.path, hook.registered, hook.deleted));
         lines.extend(hook.moves.iter().map(|change| format!("moved {change:?}")));
         lines.extend(hook.pauses.iter().map(|pause| format!("disabled {pause:?}")));
+        lines.extend(hook.revived.iter().map(|call| format!("enabled {call:?}")));
         lines.extend(hook.secrets.iter().skip(1).map(|secret| format!("rotated {:?} {}", secret.made, secret.overlap)));
     }
     for post in history.posts.iter().filter(|post| post.id.as_ref() == Some(event)) {

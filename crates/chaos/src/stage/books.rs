@@ -60,7 +60,8 @@ impl Stage {
 
     /// Messages in all queues, those included that wait for an acknowledgement; `None` when no node says.
     pub(crate) fn queued(&self) -> Option<u64> {
-        let said = (0..3).find_map(|node| self.rabbit.try_ctl(node, &["list_queues", "messages"]).ok())?;
+        let nodes = self.rabbit.addresses().len();
+        let said = (0..nodes).find_map(|node| self.rabbit.try_ctl(node, &["list_queues", "messages"]).ok())?;
         Some(said.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum())
     }
 }

@@ -10,6 +10,7 @@ mod books;
 mod role;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -54,23 +55,8 @@ impl Stage {
         let settings = WRITE_AHEAD.to_vec();
         let setup = PostgresSetup { disk: disk.clone().ok(), settings, ..PostgresSetup::default() };
         let redis = RedisSetup { form: Form::Replica, ..RedisSetup::default() };
-        let (rabbit, postgres, redis) =
-            tokio::join!(Rabbit::cluster(), Postgres::start_with(setup), Redis::start_with(redis));
-        let database = postgres.database().await;
-        let settings = Settings::quick_cluster(&rabbit.url(), &redis.url_of(0), &database)
-            .set("SPECTRUM_ATTEMPT_TIMEOUT", "2s")
-            .set("SPECTRUM_GRACE", "10s");
-        let mut stage = Self {
-            rabbit,
-            redis,
-            postgres,
-            disk,
-            master: AtomicUsize::new(0),
-            ingests: Vec::new(),
-            dispatchers: Vec::new(),
-            settings,
-            troubles: Mutex::default(),
-        };
+        let services = tokio::join!(Rabbit::cluster(), Postgres::start_with(setup), Redis::start_with(redis));
+        let mut stage = Self::over(services, disk, |settings| settings).await;
         for number in 0..INGESTS {
             let role = stage.add("ingest", number).await;
             stage.ingests.push(role);
@@ -80,6 +66,45 @@ impl Stage {
             stage.dispatchers.push(role);
         }
         stage
+    }
+
+    /// One of each service, and an ingest: a stage for a program that is tried, with settings of its own.
+    pub(crate) async fn small(program: &Path, settings: impl FnOnce(Settings) -> Settings) -> Self {
+        let services = tokio::join!(Rabbit::start(), Postgres::start(), Redis::start());
+        let disk = Err("it has none".to_owned());
+        let mut stage = Self::over(services, disk, |quick| settings(quick.of_program(program))).await;
+        let ingest = stage.add("ingest", 0).await;
+        stage.ingests.push(ingest);
+        stage
+    }
+
+    async fn over(
+        (rabbit, postgres, redis): (Rabbit, Postgres, Redis),
+        disk: Result<Arc<Disk>, String>,
+        settings: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
+        let database = postgres.database().await;
+        let quick = Settings::quick_cluster(&rabbit.url(), &redis.url_of(0), &database)
+            .set("SPECTRUM_ATTEMPT_TIMEOUT", "2s")
+            .set("SPECTRUM_GRACE", "10s");
+        Self {
+            rabbit,
+            redis,
+            postgres,
+            disk,
+            master: AtomicUsize::new(0),
+            ingests: Vec::new(),
+            dispatchers: Vec::new(),
+            settings: settings(quick),
+            troubles: Mutex::default(),
+        }
+    }
+
+    /// A dispatcher with one variable more in its environment.
+    pub(crate) async fn add_dispatcher_with(&mut self, (name, value): (&str, String)) {
+        let (links, settings) = self.linked().await;
+        let dispatcher = Role::start("dispatcher", self.dispatchers.len(), settings.set(name, value), links).await;
+        self.dispatchers.push(dispatcher);
     }
 
     /// One process more, with proxies of its own.

@@ -28,17 +28,17 @@ use crate::access::resolve;
 use crate::api_client::{Api, TIMEOUT};
 use crate::cli::access::{Access, Common};
 use crate::exit::Usage;
-use crate::wire::Role;
+use crate::wire::{Between, Role};
 
 /// Runs a command.
 ///
 /// # Errors
 /// Why it could not be done; [`crate::config::Mistakes`] for settings.
-pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: Command, between: Between) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(flags) => serve::serve(Role::Serve, &crate::settings(flags)?),
-        Command::Ingest(flags) => serve::serve(Role::Ingest, &crate::settings(flags)?),
-        Command::Dispatcher(flags) => serve::serve(Role::Dispatcher, &crate::settings(flags)?),
+        Command::Serve(flags) => serve::serve(Role::Serve, &crate::settings(flags)?, between),
+        Command::Ingest(flags) => serve::serve(Role::Ingest, &crate::settings(flags)?, between),
+        Command::Dispatcher(flags) => serve::serve(Role::Dispatcher, &crate::settings(flags)?, between),
         Command::Migrate(flags) => migrate::migrate(&crate::settings(flags)?),
         Command::CheckConfig(arguments) => check_config::check_config(arguments),
         Command::Project(command) => project::project(command),

@@ -17,7 +17,7 @@ use crate::config::{Mistakes, Settings};
 use crate::gauges::ServiceGauges;
 use crate::http;
 use crate::telemetry::{self, Check, Ops, Readiness};
-use crate::wire::{Node, Role};
+use crate::wire::{Between, Node, Role};
 
 /// Connections to the API at once; more wait to be accepted.
 const API_CONNECTIONS: usize = 10_000;
@@ -30,14 +30,14 @@ const CLOSING: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// When it cannot start, or could not end in order.
-pub(super) fn serve(role: Role, settings: &Settings) -> anyhow::Result<ExitCode> {
+pub(super) fn serve(role: Role, settings: &Settings, between: Between) -> anyhow::Result<ExitCode> {
     if role != Role::Serve && settings.cluster.is_none() {
         return Err(part_of_no_cluster());
     }
     telemetry::start_log(&settings.log, settings.log_format)?;
     allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(run(role, settings));
+    let done = runtime.block_on(run(role, settings, between));
     // What goes on in the background of a service's client is not waited for.
     runtime.shutdown_background();
     done.map(|()| ExitCode::SUCCESS)
@@ -64,7 +64,7 @@ fn allow_many_files() {
     }
 }
 
-async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
+async fn run(role: Role, settings: &Settings, between: Between) -> anyhow::Result<()> {
     let ended = asked_to_end()?;
     tokio::pin!(ended);
     let api = match role {
@@ -83,7 +83,7 @@ async fn run(role: Role, settings: &Settings) -> anyhow::Result<()> {
     let mut operators = JoinSet::new();
     operators.spawn(http::serve(ops, ops_router, OPS_CONNECTIONS, Duration::from_secs(1), closed.clone()));
     let node = tokio::select! {
-        node = Node::start(role, settings, &registry) => node?,
+        node = Node::start(role, settings, &registry, between) => node?,
         signal = &mut ended => {
             tracing::info!(signal, "stopped before the start was done");
             return Ok(());

@@ -14,6 +14,7 @@ use spectrum_webhook_core::lane::LaneSettings;
 use spectrum_webhook_core::partition::PartitionSettings;
 use spectrum_webhook_core::ports::Reach;
 use spectrum_webhook_core::retry::Schedule;
+pub use spectrum_webhook_dispatcher::Ports;
 use spectrum_webhook_dispatcher::archive::{Archive, ArchiveSettings};
 use spectrum_webhook_dispatcher::guard::{Guard, GuardSettings};
 use spectrum_webhook_dispatcher::post::{Poster, PosterSettings};
@@ -53,6 +54,9 @@ pub(crate) enum Role {
     Dispatcher,
 }
 
+/// Changes what the dispatcher gets as its backends.
+pub type Between = fn(Ports) -> Ports;
+
 /// Ingest, dispatcher, or both, over their backends.
 pub(crate) struct Node {
     backends: Backends,
@@ -70,11 +74,20 @@ impl Node {
     ///
     /// # Errors
     /// What a person has to change: see [`Backends::open`].
-    pub(crate) async fn start(role: Role, settings: &Settings, registry: &Registry) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        role: Role,
+        settings: &Settings,
+        registry: &Registry,
+        between: Between,
+    ) -> anyhow::Result<Self> {
         let backends = Backends::open(settings).await?;
         match Parts::new(role, settings, registry, &backends) {
             Ok(Parts { ingest, dispatcher, keepers }) => {
-                let dispatcher = Arc::new(Mutex::new(dispatcher.map(Dispatcher::start)));
+                let dispatcher = dispatcher.map(|mut parts| {
+                    parts.ports = between(parts.ports);
+                    Dispatcher::start(parts)
+                });
+                let dispatcher = Arc::new(Mutex::new(dispatcher));
                 let background = ingest.as_ref().map(ingest::Background::start);
                 Ok(Self { backends, ingest, background, dispatcher, keepers })
             }
@@ -187,7 +200,7 @@ fn dispatcher_parts(
     let recorder = AttemptMetrics::register(registry)?;
     let archive = ArchiveSettings { keep: settings.archive_keep, ..ArchiveSettings::default() };
     Ok(dispatcher::Parts {
-        ports: dispatcher::Ports {
+        ports: Ports {
             queue: backends.queue.clone(),
             lock: backends.lock.clone(),
             announcements: backends.announcements.clone(),

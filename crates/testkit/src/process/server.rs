@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Client, Disk, Log, Project, Settings, binary};
+use super::{Client, Disk, Log, Project, Settings};
 use crate::services::janitor;
 
 /// How long anything may take on a machine that is busy.
@@ -52,11 +52,11 @@ async fn run_in(settings: &Settings, folder: &Path, disk: Option<&Disk>, argumen
 /// The program in its environment, inside a disk's namespace when there is one.
 fn command(settings: &Settings, folder: &Path, disk: Option<&Disk>) -> Command {
     let mut command = match disk {
-        None => Command::new(binary()),
+        None => Command::new(settings.program()),
         Some(disk) => {
             let [program, namespace, dashes] = disk.inside();
             let mut command = Command::new(program);
-            command.args([namespace, dashes]).arg(binary());
+            command.args([namespace, dashes]).arg(settings.program());
             command
         }
     };

@@ -1,16 +1,22 @@
 //! The environment of a server under test.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::binary;
 
 /// Settings by their environment variables. Nothing else of this process's environment reaches the program, except
 /// what the operating system needs.
 #[derive(Clone, Debug)]
-pub struct Settings(BTreeMap<String, String>);
+pub struct Settings {
+    variables: BTreeMap<String, String>,
+    program: Option<PathBuf>,
+}
 
 impl Settings {
     /// The defaults of the program, on free ports of the loopback.
     pub fn default_on_free_ports() -> Self {
-        Self(BTreeMap::new())
+        Self { variables: BTreeMap::new(), program: None }
             .set("SPECTRUM_API_LISTEN", "127.0.0.1:0")
             .set("SPECTRUM_OPS_LISTEN", "127.0.0.1:0")
             .set("SPECTRUM_LOG_FORMAT", "json")
@@ -46,23 +52,34 @@ impl Settings {
     /// The same, with one setting more or another value of it.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.0.insert(name.to_owned(), value.into());
+        self.variables.insert(name.to_owned(), value.into());
         self
     }
 
     /// The value of a setting that was set.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.variables.get(name).map(String::as_str)
     }
 
     /// The same without a setting.
     #[must_use]
     pub fn unset(mut self, name: &str) -> Self {
-        self.0.remove(name);
+        self.variables.remove(name);
         self
     }
 
+    /// The same for another program, which takes the commands of the real one.
+    #[must_use]
+    pub fn of_program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        self.program.as_deref().unwrap_or_else(|| binary())
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.0.iter()
+        self.variables.iter()
     }
 }

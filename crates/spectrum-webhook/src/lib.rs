@@ -1,0 +1,63 @@
+//! The program: the server, the commands that look after it, and the tools of someone who builds a receiver. A library,
+//! so that a test build can be the same program over backends that are wrong on purpose.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `cli` | the commands and their arguments |
+//! | `config` | the settings: flags, environment, defaults, checks |
+//! | `wire` | which backend is in use, and how the parts are put together |
+//! | `api_client` | a client of the HTTP API |
+//! | `access`, `profiles` | which server a client command is for, and who asks |
+//! | `exit` | the exit codes |
+//! | `http` | an HTTP server with bounds and a clean stop |
+//! | `telemetry`, `gauges` | the log; metrics, health and readiness |
+//! | `commands` | one file for each command |
+
+mod access;
+mod api_client;
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod gauges;
+mod http;
+mod profiles;
+mod telemetry;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use config::sources::{Flags, Sources};
+use config::{Mistakes, Settings};
+
+pub use wire::{Between, Ports};
+
+/// The program.
+pub fn main() -> ExitCode {
+    main_with(|ports| ports)
+}
+
+/// The same with something between its dispatcher and the backends.
+pub fn main_with(between: Between) -> ExitCode {
+    let command = Cli::parse().command;
+    match commands::run(command, between) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command line program")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("spectrum-webhook: {error:#}");
+}
+
+/// The settings of this process.
+fn settings(flags: Flags) -> Result<Settings, Mistakes> {
+    config::read(&Sources::of_process(flags))
+}
