@@ -95,8 +95,8 @@ async fn converse(stream: TcpStream, place: Place, head: Duration, router: Route
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(HEAD)
-        .keep_alive_timeout(HEAD)
+        .keep_alive_interval(head)
+        .keep_alive_timeout(head)
         .max_header_list_size(HEAD_SIZE as u32)
         .max_concurrent_streams(STREAMS);
     let activity = place.activity();

@@ -12,6 +12,8 @@
 mod bystander;
 mod clients;
 mod http2;
+mod manners;
+mod receivers;
 
 mod smuggling;
 mod wire;
