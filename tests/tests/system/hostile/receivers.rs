@@ -120,14 +120,16 @@ const STRAYS: [(&str, &[u8], Duration); 5] = [
     ("/late", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Duration::from_millis(20)),
 ];
 
+/// Statuses, by path, event, and number of the attempt.
+type Answers = HashMap<(String, String, u64), u16>;
+
 #[tokio::test]
 async fn bytes_behind_an_answer_are_no_answer_to_the_next_event() {
     const EVENTS: usize = 10;
     let settings = Settings::quick().set("SPECTRUM_RETRY_ATTEMPTS", "3");
     let server = Server::start(settings).await;
     let (client, project) = (server.client(), server.create_project("stray").await);
-    // What was answered to each attempt of each event.
-    let answered: Arc<Mutex<HashMap<(String, String, u64), u16>>> = Arc::default();
+    let answered: Arc<Mutex<Answers>> = Arc::default();
     let noted = Arc::clone(&answered);
     let raw = Raw::start(move |mut stream, _| {
         let noted = Arc::clone(&noted);
