@@ -15,6 +15,8 @@ use crate::server::Project;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
+    /// The number of the first event.
+    pub(crate) first: usize,
     pub(crate) events: usize,
     pub(crate) clients: usize,
     pub(crate) size: usize,
@@ -40,16 +42,19 @@ pub(crate) async fn post(
                 if number >= plan.events {
                     return Ok::<_, anyhow::Error>(times);
                 }
+                let mut posted = Instant::now();
                 if let Some(rate) = plan.rate {
-                    sleep_until((start + Duration::from_secs_f64(number as f64 / rate)).into()).await;
+                    // An event that has to wait for a client counts from when it was due.
+                    posted = start + Duration::from_secs_f64(number as f64 / rate);
+                    sleep_until(posted.into()).await;
                 }
+                let number = plan.first + number;
                 let project = &projects[number % projects.len()];
-                let posted = Instant::now();
                 let answer = client
                     .post(format!("http://{api}/projects/{}/events", project.id))
                     .basic_auth(&project.id, Some(&project.secret))
                     .header("content-type", "application/json")
-                    .body(event(number, start, plan.size))
+                    .body(event(number, posted.saturating_duration_since(start), plan.size))
                     .send()
                     .await?;
                 if answer.status() != 202 {
@@ -67,8 +72,8 @@ pub(crate) async fn post(
 }
 
 /// An event that says its number and when it was posted.
-fn event(number: usize, start: Instant, size: usize) -> Bytes {
-    let posted = start.elapsed().as_micros();
+fn event(number: usize, posted: Duration, size: usize) -> Bytes {
+    let posted = posted.as_micros();
     let head = format!(
         r#"{{"n":{number},"t":{posted},"event":"messages","space":{{"id":"s","platform":"imessage"}},"message":{{"id":"m{number}","platform":"imessage","direction":"inbound","timestamp":"2026-01-02T03:04:05Z","sender":{{"id":"u","platform":"imessage"}},"space":{{"id":"s","platform":"imessage"}},"content":{{"type":"text","text":""#
     );

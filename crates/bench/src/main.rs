@@ -7,7 +7,9 @@
 //! | `receiver` | takes deliveries, checks their order, notes when they arrived |
 //! | `load` | posts events |
 //! | `report` | the figures |
+//! | `isolation` | healthy URLs beside some that hang |
 
+mod isolation;
 mod load;
 mod receiver;
 mod report;
@@ -37,6 +39,15 @@ struct Args {
     /// Events a second in all; without it as many as are accepted.
     #[arg(long)]
     rate: Option<f64>,
+    /// Measure isolation instead: so many percent of the URLs hang, beside the same without, in turn (`10,50`).
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=90))]
+    hanging: Vec<u8>,
+    /// How often each of them is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How long each time, in seconds: longer than an attempt may take, so that some are over.
+    #[arg(long, default_value_t = 35.0)]
+    seconds: f64,
     /// Measure an `ingest` and so many dispatchers instead of `serve`. The environment names the services, as for them:
     /// `stack run -- spectrum-webhook-bench --dispatchers 2` starts private ones.
     #[arg(long)]
@@ -54,26 +65,45 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     // Another provider may come with a dependency: the choice is made here, once. A second one changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let receiver = receiver::Receiver::start(args.events, args.projects).await?;
+    let receiver = receiver::Receiver::start(args.projects).await?;
     let binary = match args.binary.clone() {
         Some(binary) => binary,
         None => std::env::current_exe()?.with_file_name("spectrum-webhook"),
     };
     let server = server::Server::start(&binary, args.dispatchers).await.context("the server under test")?;
-    let projects = server.register(args.projects, receiver.address()).await?;
+    let projects = Arc::new(server.register(args.projects, receiver.address()).await?);
+    if args.hanging.is_empty() {
+        throughput(&args, &server, &receiver, projects).await?;
+    } else {
+        isolation::measure(&args, server.api(), &receiver, projects).await?;
+    }
+    server.stop().await
+}
 
+async fn throughput(
+    args: &Args,
+    server: &server::Server,
+    receiver: &receiver::Receiver,
+    projects: Arc<Vec<server::Project>>,
+) -> Result<()> {
     let cpu_before = server.cpu();
     let start = Instant::now();
-    receiver.begin(start);
-    let plan = load::Plan { events: args.events, clients: args.clients, size: args.size, rate: args.rate };
-    let posted = load::post(plan, server.api(), Arc::new(projects), start).await?;
+    receiver.begin(receiver::Phase { first: 0, events: args.events, start, hanging: 0, measured: 0 })?;
+    let plan = load::Plan { first: 0, events: args.events, clients: args.clients, size: args.size, rate: args.rate };
+    let posted = load::post(plan, server.api(), projects, start).await?;
     let accepted_in = start.elapsed();
-    receiver.wait(PATIENCE).await?;
-    let delivered_in = receiver.last_arrival().saturating_duration_since(start);
+    let arrivals = receiver.wait_for_measured(PATIENCE).await?;
+    let delivered_in = arrivals.last.saturating_duration_since(start);
     let cpu = server.cpu().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
-    let memory = server.memory();
-    server.stop().await?;
-
-    report::print(&report::Run { args_events: args.events, posted, accepted_in, delivered_in, cpu, memory }, &receiver);
+    let run = report::Run {
+        args_events: args.events,
+        posted,
+        accepted_in,
+        delivered_in,
+        arrivals,
+        cpu,
+        memory: server.memory(),
+    };
+    report::print(&run, receiver);
     Ok(())
 }

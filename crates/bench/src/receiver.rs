@@ -1,4 +1,4 @@
-//! Takes deliveries and answers 200.
+//! Takes deliveries and answers 200, but for those that hang.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 pub(crate) struct Receiver {
@@ -26,20 +26,44 @@ pub(crate) struct Receiver {
 struct Seen {
     state: Mutex<State>,
     done: Notify,
-    expected: usize,
+    /// Projects below this number get no answer until it is less.
+    hanging: watch::Sender<usize>,
+}
+
+/// What is posted in one go, and whom it is measured by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Phase {
+    /// The number of its first event.
+    pub(crate) first: usize,
+    /// Its events.
+    pub(crate) events: usize,
+    /// The moment that the posts' times count from.
+    pub(crate) start: Instant,
+    /// Projects below this number hang.
+    pub(crate) hanging: usize,
+    /// Projects from this number on are measured.
+    pub(crate) measured: usize,
 }
 
 struct State {
+    phase: Phase,
+    projects: usize,
     arrived: Vec<bool>,
-    first: usize,
+    count: usize,
     duplicates: usize,
     swapped: usize,
     /// The highest number seen by each project.
     highest: Vec<Option<usize>>,
+    measured: Measured,
+}
+
+/// What arrived for the projects that are measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    pub(crate) count: usize,
     /// From the post to the arrival, in microseconds.
-    times: Histogram<u64>,
-    start: Instant,
-    last: Instant,
+    pub(crate) times: Histogram<u64>,
+    pub(crate) last: Instant,
 }
 
 /// What a receiver saw.
@@ -50,22 +74,34 @@ pub(crate) struct Summary {
     pub(crate) swapped: usize,
 }
 
-impl Receiver {
-    pub(crate) async fn start(expected: usize, projects: usize) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let now = Instant::now();
-        let state = State {
-            arrived: vec![false; expected],
-            first: 0,
+impl State {
+    fn new(projects: usize, phase: Phase) -> Result<Self> {
+        Ok(Self {
+            phase,
+            projects,
+            arrived: vec![false; phase.events],
+            count: 0,
             duplicates: 0,
             swapped: 0,
             highest: vec![None; projects],
-            times: Histogram::new(3)?,
-            start: now,
-            last: now,
-        };
-        let seen = Arc::new(Seen { state: Mutex::new(state), done: Notify::new(), expected });
+            measured: Measured { count: 0, times: Histogram::new(3)?, last: phase.start },
+        })
+    }
+
+    /// Events of the projects that are measured: each project's turn comes round.
+    fn expected(&self) -> usize {
+        let Phase { first, events, measured, .. } = self.phase;
+        (first..first + events).filter(|number| number % self.projects >= measured).count()
+    }
+}
+
+impl Receiver {
+    pub(crate) async fn start(projects: usize) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let nothing = Phase { first: 0, events: 0, start: Instant::now(), hanging: 0, measured: 0 };
+        let state = Mutex::new(State::new(projects, nothing)?);
+        let seen = Arc::new(Seen { state, done: Notify::new(), hanging: watch::Sender::new(0) });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&seen)));
         Ok(Self { address, seen, accepting })
     }
@@ -74,34 +110,51 @@ impl Receiver {
         self.address
     }
 
+    /// Forgets what was before.
+    pub(crate) fn begin(&self, phase: Phase) -> Result<()> {
+        let mut state = self.seen.state.lock();
+        *state = State::new(state.projects, phase)?;
+        self.seen.hanging.send_replace(phase.hanging);
+        Ok(())
+    }
+
+    /// From now on everything is answered.
+    pub(crate) fn let_go(&self) {
+        self.seen.hanging.send_replace(0);
+    }
+
+    /// Waits until every event that is measured has arrived.
+    pub(crate) async fn wait_for_measured(&self, patience: Duration) -> Result<Measured> {
+        let expected = self.seen.state.lock().expected();
+        self.wait(patience, |state| state.measured.count >= expected).await?;
+        Ok(self.seen.state.lock().measured.clone())
+    }
+
     /// Waits until every event has arrived.
-    pub(crate) async fn wait(&self, patience: Duration) -> Result<()> {
-        let all = async {
+    pub(crate) async fn wait_for_all(&self, patience: Duration) -> Result<()> {
+        self.wait(patience, |state| state.count >= state.phase.events).await
+    }
+
+    async fn wait(&self, patience: Duration, enough: impl Fn(&State) -> bool) -> Result<()> {
+        let enough = async {
             loop {
                 let notified = self.seen.done.notified();
-                if self.seen.state.lock().first >= self.seen.expected {
+                if enough(&self.seen.state.lock()) {
                     return;
                 }
                 notified.await;
             }
         };
-        tokio::time::timeout(patience, all)
-            .await
-            .map_err(|_| anyhow!("only {} of {} arrived", self.seen.state.lock().first, self.seen.expected))
-    }
-
-    pub(crate) fn last_arrival(&self) -> Instant {
-        self.seen.state.lock().last
+        let in_time = tokio::time::timeout(patience, enough).await;
+        in_time.map_err(|_| {
+            let state = self.seen.state.lock();
+            anyhow!("only {} of {} arrived", state.count, state.phase.events)
+        })
     }
 
     pub(crate) fn summary(&self) -> Summary {
         let state = self.seen.state.lock();
-        Summary { arrived: state.first, duplicates: state.duplicates, swapped: state.swapped }
-    }
-
-    /// From the post to the arrival, in microseconds.
-    pub(crate) fn times(&self) -> Histogram<u64> {
-        self.seen.state.lock().times.clone()
+        Summary { arrived: state.count, duplicates: state.duplicates, swapped: state.swapped }
     }
 }
 
@@ -125,6 +178,7 @@ async fn accept(listener: TcpListener, seen: Arc<Seen>) {
                         async move {
                             let project = request.uri().path().trim_start_matches('/').parse().unwrap_or(usize::MAX);
                             if let Ok(body) = request.into_body().collect().await {
+                                seen.until_it_answers(project).await;
                                 seen.note(project, &body.to_bytes());
                             }
                             Ok::<_, Infallible>(hyper::Response::new(Full::new(Bytes::new())))
@@ -139,11 +193,18 @@ async fn accept(listener: TcpListener, seen: Arc<Seen>) {
 }
 
 impl Seen {
+    async fn until_it_answers(&self, project: usize) {
+        let mut hanging = self.hanging.subscribe();
+        // The sender lives as long as this.
+        let _ = hanging.wait_for(|hanging| project >= *hanging).await;
+    }
+
     fn note(&self, project: usize, body: &[u8]) {
         let now = Instant::now();
         let (Some(number), Some(posted)) = (field(body, b"\"n\":"), field(body, b"\"t\":")) else { return };
         let mut state = self.state.lock();
-        let Some(arrived) = state.arrived.get_mut(number) else { return };
+        let Phase { first, start, measured, .. } = state.phase;
+        let Some(arrived) = number.checked_sub(first).and_then(|at| state.arrived.get_mut(at)) else { return };
         if std::mem::replace(arrived, true) {
             state.duplicates += 1;
             return;
@@ -155,24 +216,15 @@ impl Seen {
                 state.swapped += 1;
             }
         }
-        let total = u64::try_from(now.saturating_duration_since(state.start).as_micros()).unwrap_or(u64::MAX);
-        let _ = state.times.record(total.saturating_sub(posted as u64));
-        state.first += 1;
-        state.last = now;
-        if state.first >= self.expected {
-            self.done.notify_waiters();
+        state.count += 1;
+        if project >= measured {
+            let total = u64::try_from(now.saturating_duration_since(start).as_micros()).unwrap_or(u64::MAX);
+            let _ = state.measured.times.record(total.saturating_sub(posted as u64));
+            state.measured.count += 1;
+            state.measured.last = now;
         }
-    }
-
-    pub(crate) fn begin(&self, start: Instant) {
-        self.state.lock().start = start;
-    }
-}
-
-impl Receiver {
-    /// The moment that the posts' times count from.
-    pub(crate) fn begin(&self, start: Instant) {
-        self.seen.begin(start);
+        // Whoever waits looks at what it waits for.
+        self.done.notify_waiters();
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// One registered project: its id and secret.
@@ -25,6 +26,8 @@ pub(crate) struct Server {
 }
 
 const START: Duration = Duration::from_secs(30);
+/// Projects that are made at the same time.
+const AT_ONCE: usize = 4;
 /// How long dispatchers take to share the partitions out.
 const SHARE: Duration = Duration::from_secs(8);
 
@@ -86,30 +89,20 @@ impl Server {
     /// Makes projects, each with one webhook at `receiver`, whose path is the project's number.
     pub(crate) async fn register(&self, count: usize, receiver: SocketAddr) -> Result<Vec<Project>> {
         let client = reqwest::Client::new();
-        let mut projects = Vec::with_capacity(count);
+        let mut making = JoinSet::new();
+        let mut projects = vec![None; count];
         for number in 0..count {
-            let output = Command::new(&self.binary)
-                .args(["project", "create", "--name", "bench"])
-                .env("SPECTRUM_DATA_DIR", self.folder.path())
-                .output()
-                .await?;
-            let made: serde_json::Value = serde_json::from_slice(&output.stdout)
-                .with_context(|| format!("project create: {}", String::from_utf8_lossy(&output.stderr)))?;
-            let text = |key: &str| made[key].as_str().map(str::to_owned).context("project create's answer");
-            let project = Project { id: text("projectId")?, secret: text("projectSecret")? };
-            let url = format!("http://{}/projects/{}/webhooks/", self.api, project.id);
-            let body = format!(r#"{{"webhookUrl":"http://{receiver}/{number}"}}"#);
-            client
-                .post(url)
-                .basic_auth(&project.id, Some(&project.secret))
-                .header("content-type", "application/json")
-                .body(body)
-                .send()
-                .await?
-                .error_for_status()?;
-            projects.push(project);
+            if making.len() == AT_ONCE {
+                place(&mut projects, making.join_next().await)?;
+            }
+            let mut create = Command::new(&self.binary);
+            create.args(["project", "create", "--name", "bench"]).env("SPECTRUM_DATA_DIR", self.folder.path());
+            making.spawn(project(create, client.clone(), self.api, format!("http://{receiver}/{number}"), number));
         }
-        Ok(projects)
+        while !making.is_empty() {
+            place(&mut projects, making.join_next().await)?;
+        }
+        projects.into_iter().collect::<Option<_>>().context("all projects")
     }
 
     /// Processor time used so far by all processes, where the system tells.
@@ -128,6 +121,34 @@ impl Server {
         }
         Ok(())
     }
+}
+
+type Made = Result<(usize, Project)>;
+
+fn place(projects: &mut [Option<Project>], made: Option<Result<Made, tokio::task::JoinError>>) -> Result<()> {
+    if let Some(made) = made {
+        let (number, project) = made??;
+        projects[number] = Some(project);
+    }
+    Ok(())
+}
+
+/// Makes one project with one webhook.
+async fn project(mut create: Command, client: reqwest::Client, api: SocketAddr, url: String, number: usize) -> Made {
+    let output = create.output().await?;
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("project create: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let text = |key: &str| made[key].as_str().map(str::to_owned).context("project create's answer");
+    let project = Project { id: text("projectId")?, secret: text("projectSecret")? };
+    client
+        .post(format!("http://{api}/projects/{}/webhooks/", project.id))
+        .basic_auth(&project.id, Some(&project.secret))
+        .header("content-type", "application/json")
+        .body(format!(r#"{{"webhookUrl":"{url}"}}"#))
+        .send()
+        .await?
+        .error_for_status()?;
+    Ok((number, project))
 }
 
 fn cpu(id: u32) -> Option<Duration> {

@@ -25,8 +25,10 @@ pub fn classify(ended: Ended) -> Verdict {
             200..=299 => Verdict::Delivered,
             410 => Verdict::Gone,
             429 | 503 => Verdict::Retriable { retry_after },
-            408 | 500..=599 => Verdict::Retriable { retry_after: None },
-            _ => Verdict::Fatal,
+            408 => Verdict::Retriable { retry_after: None },
+            300..=499 => Verdict::Fatal,
+            // Beyond 599 there are no statuses, and HTTP wants them taken for a 5xx; a 1xx is no answer.
+            _ => Verdict::Retriable { retry_after: None },
         },
         Ended::Failed(failure) => match failure {
             Failure::UrlRefused | Failure::AddressRefused | Failure::NameNotFound | Failure::NoAddress => {
@@ -56,8 +58,8 @@ mod tests {
             let expected = match status {
                 200..=299 => Verdict::Delivered,
                 429 | 503 => Verdict::Retriable { retry_after: Some(7) },
-                408 | 500..=599 => Verdict::Retriable { retry_after: None },
                 410 => Verdict::Gone,
+                408 | 100..=199 | 500..=999 => Verdict::Retriable { retry_after: None },
                 _ => Verdict::Fatal,
             };
             assert_eq!(answered(status), expected, "{status}");

@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | [`conformance`] | one suite for each port, which every backend passes |
 //! | [`process`] | the real program as a process: started, killed, started again; its API, its log, its disk |
+//! | [`raw`] | an endpoint that does with each connection what it is told |
 //! | [`services`] | private RabbitMQ, Redis and PostgreSQL |
 
 pub mod conformance;
 pub mod process;
+pub mod raw;
 pub mod services;

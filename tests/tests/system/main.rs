@@ -6,6 +6,7 @@
 //! | [`contract`] | the wire contract, from the management API to the receiver |
 //! | [`bad_input`] | what is refused, what passes to the byte, clients that misbehave |
 //! | [`order`] | first arrivals in order, through failures and outages |
+//! | [`hostile`] | clients and receivers that mean harm harm nobody |
 //! | [`isolation`] | no URL waits for another |
 //! | [`durability`] | `kill -9` at any moment loses and swaps nothing |
 //! | [`see`] | where events stand, how webhooks are, the delivery log |
@@ -25,6 +26,7 @@ mod cluster;
 mod contract;
 mod durability;
 mod folders;
+mod hostile;
 mod isolation;
 mod ops;
 mod order;

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -35,11 +35,8 @@ use spectrum_webhook_core::webhook::{SigningKeys, SigningSecret};
 use spectrum_webhook_dispatcher::guard::{Guard, GuardSettings};
 use spectrum_webhook_dispatcher::post::{AttemptRequest, Endpoint, Posted, Poster, PosterSettings};
 use spectrum_webhook_dispatcher::resolve::{Resolve, ResolveError, Resolved};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+pub use spectrum_webhook_testkit::raw::{Raw, read_request};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 /// 2023-11-14T22:13:20Z.
@@ -179,88 +176,15 @@ pub async fn once(setup: &Setup, url: &str) -> Posted {
     attempt(&setup.poster(), &endpoint(url)).await
 }
 
-/// A TCP server that does with each connection what it is told, given the connection's number from 0.
-pub struct Raw {
-    pub address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    _task: AbortOnDropHandle<()>,
+/// Where attempts find it, by the name that the table knows.
+pub trait Named {
+    fn url(&self) -> String;
 }
 
-impl Raw {
-    pub async fn start<F, D>(handle: F) -> Self
-    where
-        F: Fn(TcpStream, usize) -> D + Send + Sync + 'static,
-        D: Future<Output = ()> + Send + 'static,
-    {
-        Self::start_at("127.0.0.1:0", handle).await
-    }
-
-    pub async fn start_at<F, D>(address: &str, handle: F) -> Self
-    where
-        F: Fn(TcpStream, usize) -> D + Send + Sync + 'static,
-        D: Future<Output = ()> + Send + 'static,
-    {
-        let listener = TcpListener::bind(address).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let connections = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&connections);
-        let task = tokio::spawn(async move {
-            let mut running = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                running.spawn(handle(stream, count.fetch_add(1, Ordering::SeqCst)));
-            }
-        });
-        Self { address, connections, _task: AbortOnDropHandle::new(task) }
-    }
-
-    /// Answers every request with these bytes, and keeps the connection open.
-    pub async fn answering(bytes: impl Into<Vec<u8>>) -> Self {
-        let bytes: Arc<[u8]> = bytes.into().into();
-        Self::start(move |mut stream, _| {
-            let bytes = Arc::clone(&bytes);
-            async move {
-                while read_request(&mut stream).await.is_some() {
-                    if stream.write_all(&bytes).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        })
-        .await
-    }
-
-    pub fn url(&self) -> String {
+impl Named for Raw {
+    fn url(&self) -> String {
         format!("http://hooks.test:{}/", self.address.port())
     }
-
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-}
-
-/// One HTTP/1.1 request as it came: the head as text, and the body.
-pub async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    let end = loop {
-        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at + 4;
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-    };
-    let head = String::from_utf8(bytes[..end].to_vec()).expect("ASCII");
-    let length = head
-        .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|text| text.trim().to_owned()))
-        .map_or(0, |text| text.parse().expect("a length"));
-    let mut body = bytes[end..].to_vec();
-    while body.len() < length {
-        if stream.read_buf(&mut body).await.ok()? == 0 {
-            return None;
-        }
-    }
-    Some((head, body))
 }
 
 /// A private certificate authority.

@@ -8,21 +8,23 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use prometheus::Registry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::asked_to_end;
 use crate::config::{Mistakes, Settings};
 use crate::gauges::ServiceGauges;
-use crate::http;
+use crate::http::{self, Bounds};
 use crate::telemetry::{self, Check, Ops, Readiness};
 use crate::wire::{Between, Node, Role};
 
-/// Connections to the API at once; more wait to be accepted.
+/// Connections to the API at once, where half of the open files that the system allows are as many.
 const API_CONNECTIONS: usize = 10_000;
 /// Connections to the listener for operators at once.
 const OPS_CONNECTIONS: usize = 100;
+/// Connections that wait to be accepted, where the system allows as many.
+const NEWCOMERS: u32 = 4_096;
 /// What writing the last of it may take beyond the grace period.
 const CLOSING: Duration = Duration::from_secs(15);
 
@@ -35,9 +37,9 @@ pub(super) fn serve(role: Role, settings: &Settings, between: Between) -> anyhow
         return Err(part_of_no_cluster());
     }
     telemetry::start_log(&settings.log, settings.log_format)?;
-    allow_many_files();
+    let connections = API_CONNECTIONS.min(allow_many_files() / 2);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(run(role, settings, between));
+    let done = runtime.block_on(run(role, settings, between, connections));
     // What goes on in the background of a service's client is not waited for.
     runtime.shutdown_background();
     done.map(|()| ExitCode::SUCCESS)
@@ -53,25 +55,30 @@ fn part_of_no_cluster() -> anyhow::Error {
     .into()
 }
 
-/// Raises the number of open files to what the system allows this process: each connection is one, and the usual
-/// soft limit of 1,024 is less than the connections that are allowed above.
-fn allow_many_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
+/// Raises the number of open files to what the system allows this process, and returns it: each connection is one, to
+/// the API and to URLs, and the usual soft limit is 1,024.
+fn allow_many_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit });
-    if let Err(error) = raised {
-        tracing::warn!(%error, limit = ?limit.current, "the limit of open files could not be raised");
-    }
+    let allowed = match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::warn!(%error, limit = ?limit.current, "the limit of open files could not be raised");
+            limit.current
+        }
+    };
+    // `None` is no limit.
+    allowed.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
-async fn run(role: Role, settings: &Settings, between: Between) -> anyhow::Result<()> {
+async fn run(role: Role, settings: &Settings, between: Between, connections: usize) -> anyhow::Result<()> {
     let ended = asked_to_end()?;
     tokio::pin!(ended);
     let api = match role {
-        Role::Serve | Role::Ingest => Some(bind(settings.api_listen, "SPECTRUM_API_LISTEN").await?),
+        Role::Serve | Role::Ingest => Some(bind(settings.api_listen, "SPECTRUM_API_LISTEN")?),
         Role::Dispatcher => None,
     };
-    let ops = bind(settings.ops_listen, "SPECTRUM_OPS_LISTEN").await?;
+    let ops = bind(settings.ops_listen, "SPECTRUM_OPS_LISTEN")?;
     let ops_address = ops.local_addr()?;
 
     // Operators are answered from the start: services may take their time.
@@ -81,7 +88,8 @@ async fn run(role: Role, settings: &Settings, between: Between) -> anyhow::Resul
     let readiness = Readiness::default();
     let ops_router = Ops { registry: registry.clone(), readiness: readiness.clone() }.router();
     let mut operators = JoinSet::new();
-    operators.spawn(http::serve(ops, ops_router, OPS_CONNECTIONS, Duration::from_secs(1), closed.clone()));
+    let bounds = Bounds { connections: OPS_CONNECTIONS, head: http::HEAD, grace: Duration::from_secs(1) };
+    operators.spawn(http::serve(ops, ops_router, bounds, closed.clone()));
     let node = tokio::select! {
         node = Node::start(role, settings, &registry, between) => node?,
         signal = &mut ended => {
@@ -99,7 +107,8 @@ async fn run(role: Role, settings: &Settings, between: Between) -> anyhow::Resul
     match (api, node.router()) {
         (Some(api), Some(router)) => {
             tracing::info!(api = %api.local_addr()?, ops = %ops_address, "listening");
-            servers.spawn(http::serve(api, router, API_CONNECTIONS, settings.grace, stopping.clone()));
+            let bounds = Bounds { connections, head: settings.read_timeout, grace: settings.grace };
+            servers.spawn(http::serve(api, router, bounds, stopping.clone()));
         }
         _ => tracing::info!(ops = %ops_address, "listening"),
     }
@@ -128,8 +137,16 @@ async fn run(role: Role, settings: &Settings, between: Between) -> anyhow::Resul
     done
 }
 
-async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{setting}: cannot listen on {address}"))
+/// Listens, with a queue that holds a crowd which comes at once: who finds it full tries again after a second.
+fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Connections of the process before this one may still linger on the port.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(NEWCOMERS)
+    };
+    listen().with_context(|| format!("{setting}: cannot listen on {address}"))
 }
 
 fn registry() -> anyhow::Result<Registry> {

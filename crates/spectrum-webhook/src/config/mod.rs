@@ -99,6 +99,7 @@ pub(crate) struct Settings {
     pub(crate) attempt_timeout: Duration,
     pub(crate) outage: Outage,
     pub(crate) max_event_size: usize,
+    pub(crate) read_timeout: Duration,
     pub(crate) idempotency_window: Duration,
     pub(crate) delivery_log_keep: Duration,
     /// Zero: no event is archived.
@@ -160,6 +161,7 @@ pub(crate) fn read(sources: &Sources) -> Result<Settings, Mistakes> {
             let size = units::size(text)?;
             if size <= LARGEST_EVENT { Ok(size) } else { Err("expected 64MiB or less".to_owned()) }
         }),
+        read_timeout: reader.read("SPECTRUM_READ_TIMEOUT", units::duration),
         idempotency_window: reader.read("SPECTRUM_IDEMPOTENCY_WINDOW", units::duration),
         delivery_log_keep: reader.read("SPECTRUM_DELIVERY_LOG_KEEP", units::duration),
         archive_keep: reader.read("SPECTRUM_ARCHIVE_KEEP", units::duration_or_none),

@@ -43,6 +43,9 @@ const READY: Duration = Duration::from_secs(2);
 /// The largest batch that ingest takes, unless one event may be larger.
 const LARGEST_BATCH: usize = 32 << 20;
 
+/// How much longer than another body a batch may take.
+const BATCHES_TAKE: u32 = 10;
+
 /// What a process does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
@@ -247,6 +250,8 @@ fn ingest(
         // A lease that nobody holds any more is known to be over after its time.
         change_patience: settings.lease + CHANGE_MARGIN,
         max_buffered: memory,
+        read_timeout: settings.read_timeout,
+        batch_timeout: settings.read_timeout * BATCHES_TAKE,
         attempt_timeout: settings.attempt_timeout,
         ..ingest::Settings::default()
     };

@@ -312,6 +312,20 @@ impl Server {
         done
     }
 
+    /// The most memory that it has had so far, in bytes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[expect(clippy::expect_used, reason = "a test fails by panicking")]
+    pub fn peak_memory(&self) -> u64 {
+        let running = self.running.as_ref().expect("a server that runs");
+        let path = format!("/proc/{}/status", running.pid.as_raw_nonzero());
+        let status = std::fs::read_to_string(path).expect("its status");
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak.map(|peak: u64| peak * 1_024).expect("its memory")
+    }
+
     /// Sends a signal.
     ///
     /// # Panics
