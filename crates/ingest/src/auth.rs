@@ -155,9 +155,9 @@ impl Shared {
         if let Read::Now(Some((_, version))) = read
             && self.credentials.renews(project)
         {
-            let learned = self.ports.admission.learn(self.partition(project), project, version);
-            if let Err(error) = timeout(PATIENCE, learned).await.unwrap_or(Ok(())) {
-                tracing::debug!(%error, %project, "a registry version was not kept: the next post reads it again");
+            let renewed = self.ports.admission.renew(self.partition(project), project, version);
+            if let Err(error) = timeout(PATIENCE, renewed).await.unwrap_or(Ok(())) {
+                tracing::debug!(%error, %project, "the copy of a registry version was not renewed");
             }
         }
         Ok(read)

@@ -62,6 +62,19 @@ impl RedisAdmission {
         trusted.projects.insert(project);
     }
 
+    /// When it is answered, the copy is as new as this version, or there is none.
+    async fn note(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        version: RegistryVersion,
+    ) -> Result<(), PortError> {
+        let mut script = LEARN.prepare_invoke();
+        script.key(self.keys.changes(partition, project)).key(self.keys.registry(partition, project));
+        script.arg(version.0).arg(CHANGE).arg(COPY);
+        self.link.run::<i64>((PORT, "learn"), &script).await.map(|_| ())
+    }
+
     pub(crate) fn new(link: Arc<Link>, keys: Keys, patience: Duration) -> Self {
         Self { link, keys, patience, trusted: Mutex::default() }
     }
@@ -139,13 +152,22 @@ impl Admission for RedisAdmission {
         project: ProjectId,
         version: RegistryVersion,
     ) -> Result<(), PortError> {
-        let mut script = LEARN.prepare_invoke();
-        script.key(self.keys.changes(partition, project)).key(self.keys.registry(partition, project));
-        script.arg(version.0).arg(CHANGE).arg(COPY);
-        // Its answer says that the copy is as new as this version by then, or that there is none.
         let made = self.link.made();
-        self.link.run::<i64>((PORT, "learn"), &script).await?;
+        self.note(partition, project, version).await?;
         self.trust(project, made);
         Ok(())
+    }
+
+    async fn renew(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        version: RegistryVersion,
+    ) -> Result<(), PortError> {
+        // Whether it was read over this connection is not known: it makes no copy trusted that was not.
+        if !self.trusts(project) {
+            return Ok(());
+        }
+        self.note(partition, project, version).await
     }
 }

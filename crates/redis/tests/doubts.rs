@@ -84,18 +84,21 @@ async fn over_a_new_connection_no_copy_of_a_version_is_trusted_before_the_direct
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_is_learned_again_lasts_anew() {
+async fn a_copy_that_is_renewed_lasts_anew_unless_it_is_newer_or_not_known_here() {
     let server = services::Redis::start().await;
-    let redis = connect(&options(server.url())).await;
+    let options = options(server.url());
+    let redis = connect(&options).await;
     let project = ProjectId(Uuid::now_v7());
     let life = |script| server.command(0, &["EVAL", script, "0"]).trim().parse::<u64>().expect("milliseconds");
     let shorten = "redis.call('PEXPIRE', redis.call('KEYS', '*')[1], 2000) return #redis.call('KEYS', '*')";
     let ask = "return redis.call('PTTL', redis.call('KEYS', '*')[1])";
     redis.admission.learn(PARTITION, project, RegistryVersion(4)).await.expect("learn");
     assert_eq!(life(shorten), 1, "there is the copy alone");
-    redis.admission.learn(PARTITION, project, RegistryVersion(3)).await.expect("learn");
-    assert!(life(ask) <= 2_000, "an older version renews nothing");
-    redis.admission.learn(PARTITION, project, RegistryVersion(4)).await.expect("learn");
+    redis.admission.renew(PARTITION, project, RegistryVersion(3)).await.expect("renew");
+    let other = connect(&options).await;
+    other.admission.renew(PARTITION, project, RegistryVersion(4)).await.expect("renew");
+    assert!(life(ask) <= 2_000, "an older version renews nothing, nor does who has not learned it");
+    redis.admission.renew(PARTITION, project, RegistryVersion(4)).await.expect("renew");
     assert!(life(ask) > 30_000);
 }
 

@@ -67,10 +67,21 @@ pub trait Admission: Send + Sync {
         durable: bool,
     ) -> Result<(), PortError>;
 
-    /// A version that was read from the directory: the next posts may be spared that, and go on when the directory
-    /// cannot be asked. It replaces neither a higher version nor the mark of a change under way. A backend that keeps no
+    /// A version that was read from the directory because [`Admitted::registry`] was `None`: the next posts may be
+    /// spared that. It replaces neither a higher version nor the mark of a change under way. A backend that keeps no
     /// copies ignores it.
     async fn learn(
+        &self,
+        _partition: PartitionId,
+        _project: ProjectId,
+        _version: RegistryVersion,
+    ) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    /// A version that was read from the directory for another reason: a copy that is known here, and is as new, lasts
+    /// anew, so that posts go on when the directory cannot be asked. A backend that keeps no copies ignores it.
+    async fn renew(
         &self,
         _partition: PartitionId,
         _project: ProjectId,

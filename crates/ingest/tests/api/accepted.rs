@@ -208,5 +208,5 @@ async fn the_copy_of_a_registry_version_is_renewed_while_a_project_posts() {
         tokio::time::advance(Duration::from_secs(2)).await;
     }
     // Every fifteen seconds at the most often, when the credentials are read anew; they are every fifth.
-    assert_eq!(api.world.learned.load(SeqCst), 4);
+    assert_eq!(api.world.renewed.load(SeqCst), 4);
 }

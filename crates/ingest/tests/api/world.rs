@@ -56,8 +56,8 @@ pub(crate) struct World {
     pub(crate) end_change_fails: AtomicBool,
     pub(crate) unconfirmed: AtomicBool,
     pub(crate) directory_reads: AtomicUsize,
-    /// So often a copy of a registry version was written.
-    pub(crate) learned: AtomicUsize,
+    /// So often a copy of a registry version was renewed.
+    pub(crate) renewed: AtomicUsize,
     pub(crate) letters_fail: AtomicBool,
     /// What a resend was begun as.
     pub(crate) resends: Mutex<Vec<(EventId, EventId)>>,
@@ -99,7 +99,7 @@ impl World {
             end_change_fails: false.into(),
             unconfirmed: false.into(),
             directory_reads: 0.into(),
-            learned: 0.into(),
+            renewed: 0.into(),
             letters_fail: false.into(),
             resends: Mutex::default(),
             replays: Mutex::default(),
@@ -234,8 +234,8 @@ impl Admission for World {
         Ok(())
     }
 
-    async fn learn(&self, _: PartitionId, _: ProjectId, _: RegistryVersion) -> Result<(), PortError> {
-        self.learned.fetch_add(1, SeqCst);
+    async fn renew(&self, _: PartitionId, _: ProjectId, _: RegistryVersion) -> Result<(), PortError> {
+        self.renewed.fetch_add(1, SeqCst);
         Ok(())
     }
 }
