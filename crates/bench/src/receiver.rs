@@ -26,7 +26,7 @@ pub(crate) struct Receiver {
 struct Seen {
     state: Mutex<State>,
     done: Notify,
-    /// Projects below this number get no answer until it is less.
+    /// So many of a hundred projects get no answer until they are fewer.
     hanging: watch::Sender<usize>,
 }
 
@@ -39,9 +39,9 @@ pub(crate) struct Phase {
     pub(crate) events: usize,
     /// The moment that the posts' times count from.
     pub(crate) start: Instant,
-    /// Projects below this number hang.
+    /// The first so many of each hundred projects hang.
     pub(crate) hanging: usize,
-    /// Projects from this number on are measured.
+    /// All but the first so many of each hundred are measured.
     pub(crate) measured: usize,
 }
 
@@ -91,7 +91,7 @@ impl State {
     /// Events of the projects that are measured: each project's turn comes round.
     fn expected(&self) -> usize {
         let Phase { first, events, measured, .. } = self.phase;
-        (first..first + events).filter(|number| number % self.projects >= measured).count()
+        (first..first + events).filter(|number| number % self.projects % 100 >= measured).count()
     }
 }
 
@@ -196,7 +196,7 @@ impl Seen {
     async fn until_it_answers(&self, project: usize) {
         let mut hanging = self.hanging.subscribe();
         // The sender lives as long as this.
-        let _ = hanging.wait_for(|hanging| project >= *hanging).await;
+        let _ = hanging.wait_for(|hanging| project % 100 >= *hanging).await;
     }
 
     fn note(&self, project: usize, body: &[u8]) {
@@ -217,7 +217,7 @@ impl Seen {
             }
         }
         state.count += 1;
-        if project >= measured {
+        if project % 100 >= measured {
             let total = u64::try_from(now.saturating_duration_since(start).as_micros()).unwrap_or(u64::MAX);
             let _ = state.measured.times.record(total.saturating_sub(posted as u64));
             state.measured.count += 1;

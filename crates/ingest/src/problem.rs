@@ -44,7 +44,8 @@ kinds! {
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method_not_allowed"
         "use a method of the `Allow` header",
     BODY_TIMEOUT = REQUEST_TIMEOUT "body_timeout"
-        "the body took longer than 30 s (a batch: 5 minutes): send it faster, or in parts",
+        "the body took longer than the server waits, 30 s by default (a batch: ten times as long): send it faster, or in \
+         parts",
     URL_TAKEN = CONFLICT "url_taken"
         "the project has this URL registered: use that webhook, or delete it first",
     WEBHOOK_DISABLED = CONFLICT "webhook_disabled"
