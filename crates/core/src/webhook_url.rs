@@ -5,17 +5,12 @@ use std::cell::Cell;
 
 use url::{ParseError, SyntaxViolation, Url};
 
-use crate::problem::{INVALID_URL, Problem};
-
 /// The longest URL, in bytes.
-const MAX_URL: usize = 2_048;
+pub const MAX_URL: usize = 2_048;
 
-/// Checks a URL, which is then kept to the byte.
-pub(crate) fn check(text: &str) -> Result<(), Problem> {
-    fault(text).map_or(Ok(()), |fault| Err(Problem::new(INVALID_URL, format!("webhookUrl {fault}"))))
-}
-
-fn fault(text: &str) -> Option<String> {
+/// What is wrong with a URL, and what to do, as the end of a sentence that begins with its name; `None` when it can be
+/// registered. It is then kept to the byte.
+pub fn fault(text: &str) -> Option<String> {
     const EXAMPLE: &str = "send one like https://example.com/hook";
     if text.is_empty() {
         return Some(format!("is empty: {EXAMPLE}"));
