@@ -78,10 +78,10 @@ async fn no_made_up_call_gets_an_answer_that_the_description_does_not_have() {
     let client = server.client();
     let receiver = Receiver::on_loopback(Always(Reply::status(http::StatusCode::BAD_REQUEST))).expect("a receiver");
     let (project, known) = furnished(&server, &client, &receiver).await;
-    let chained = server.create_project("chained").await;
+    let (chained, none) = (server.create_project("chained").await, json!({}));
     tokio::join!(
         calls(&server, &project, "examples,coverage,fuzzing", &known),
-        calls(&server, &chained, "stateful", &json!({})),
+        calls(&server, &chained, "stateful", &none),
     );
     // After all that it still does what it is for.
     let hook = client.register(&chained, &receiver.url("/sound")).await;

@@ -20,7 +20,7 @@ use spectrum_webhook_testkit::process::{Client, Project, Server, Settings, run};
 use spectrum_webhook_testkit::services::shared;
 
 use crate::steer::wait_for_letters;
-use crate::world::{PATIENCE, accept, on_both, requests, text};
+use crate::world::{accept, on_both, requests, text};
 
 fn made_up() -> String {
     Alphanumeric.sample_string(&mut rand::rng(), 32)
@@ -235,25 +235,22 @@ async fn no_secret_of_the_settings_is_shown_when_a_start_fails() {
     let secret = made_up();
     let mut hidden = Needles::default();
     hidden.add("a secret of the settings", &secret);
-    let quick = || Settings::quick().set("SPECTRUM_LOG", "trace").set("SPECTRUM_MASTER_KEY", "5c".repeat(32));
-    let cluster = |database: &str, amqp: &str, redis: &str| {
-        let fill = |url: &str| url.replace("SECRET", &secret);
-        quick()
-            .set("SPECTRUM_DATABASE_URL", fill(database))
-            .set("SPECTRUM_AMQP_URL", fill(amqp))
-            .set("SPECTRUM_REDIS_URL", fill(redis))
-    };
-    let (database, amqp, redis) = ("postgres://u:SECRET@[::1/d", "amqp://u:SECRET@h:port/v", "redis://u:SECRET@h/zero");
-    let good = "redis://127.0.0.1:9";
+    let quick = || Settings::quick().set("SPECTRUM_MASTER_KEY", "5c".repeat(32));
+    let (rabbit, redis, postgres) = tokio::join!(shared().rabbit(), shared().redis(), shared().postgres());
+    let cluster = crate::cluster::settings(&rabbit.url(), &redis.url(), &postgres.database().await);
+    let cluster = |name: &str, url: &str| cluster.clone().set(name, url.replace("SECRET", &secret));
     for settings in [
         quick().set("SPECTRUM_MASTER_KEY", &secret),
         quick().set("SPECTRUM_OPERATOR_TOKEN", format!("{secret} ")),
         quick().set("SPECTRUM_DATABASE_URL", format!("mysql://u:{secret}@h/d")),
         quick().set("SPECTRUM_REDIS_URL", &secret).set("SPECTRUM_LEASE", "soon"),
-        cluster(database, "amqp://127.0.0.1:9", good),
-        cluster("postgres://127.0.0.1:9/d", amqp, good),
-        cluster("postgres://127.0.0.1:9/d", "amqp://127.0.0.1:9", redis),
+        cluster("SPECTRUM_DATABASE_URL", "postgres://u:SECRET@[::1/d"),
+        cluster("SPECTRUM_AMQP_URL", "amqp://u:SECRET@h:port/v"),
+        cluster("SPECTRUM_AMQP_URL", &format!("amqp://spectrum:SECRET@{}/%2f", rabbit.addresses()[0])),
+        cluster("SPECTRUM_REDIS_URL", "redis://u:SECRET@h/zero"),
+        cluster("SPECTRUM_REDIS_URL", &format!("redis://:SECRET@{}", redis.address(0))),
     ] {
+        let settings = settings.set("SPECTRUM_LOG", "trace");
         let (code, log) = Server::refused_as("serve", settings).await;
         assert!(code.is_some_and(|code| code != 0), "{log}");
         hidden.none_in("the words of a failed start", &log);
