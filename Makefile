@@ -47,8 +47,10 @@ test: setup ## All tests
 
 check: setup ## Format, clippy, dependencies' licences and sources, documentation
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cargo deny --workspace check --hide-inclusion-graph bans licenses sources
+	cargo deny --manifest-path tests/fuzz/Cargo.toml --config deny.toml --log-level error check bans licenses sources
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 
 audit: setup ## The same for known vulnerabilities; needs the internet

@@ -19,6 +19,13 @@ const SECRETS: [&str; 5] = [
     "SPECTRUM_OPERATOR_TOKEN",
 ];
 
+/// What is said of these settings when their secrets are others: a fuzzer finds out to take our own words for a secret.
+fn words(environment: &[(&str, &str)]) -> String {
+    let others = environment.iter().map(|(name, value)| (*name, if SECRETS.contains(name) { "?" } else { *value }));
+    let others = Sources::of(&others.collect::<Vec<_>>());
+    format!("{others:?} {:?} {:?}", config::read(&others), config::read(&Sources::of(&[])))
+}
+
 fuzz_target!(|input: &str| {
     // One a line. Files are named by the operator, and read: none here.
     let lines = input.split('\n').filter_map(|line| line.split_once('='));
@@ -27,12 +34,14 @@ fuzz_target!(|input: &str| {
         .map(|(name, value)| (format!("SPECTRUM_{name}"), value))
         .collect();
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let words = words(&environment);
     let hidden = |printed: &str| {
         for (name, secret) in &environment {
             let elsewhere = |(other, value): &(&str, &str)| {
                 !SECRETS.contains(other) && (value.contains(secret) || other.contains(secret))
             };
-            if SECRETS.contains(name) && secret.len() >= 24 && !environment.iter().any(elsewhere) {
+            let known = words.contains(secret) || environment.iter().any(elsewhere);
+            if SECRETS.contains(name) && secret.len() >= 24 && !known {
                 assert!(!printed.contains(secret), "{name} is in {printed}");
             }
         }
