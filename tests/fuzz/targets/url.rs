@@ -112,7 +112,7 @@ fuzz_target!(|input: &[u8]| {
         Host::Domain(name) => {
             // A resolver would take it for an address that nobody judged.
             assert_eq!(as_libc_reads_it(name), None, "{text}");
-            assert_eq!(as_libc_reads_it(name.trim_end_matches('.')), None, "{text}");
+            assert_eq!(as_libc_reads_it(name.strip_suffix('.').unwrap_or(name)), None, "{text}");
             assert!(name.parse::<IpAddr>().is_err(), "{text}");
             assert!(name.is_ascii() && !name.contains(['@', '/', ':', '%', ' ', '\\']), "{text}");
         }
