@@ -36,8 +36,8 @@ fn program() -> PathBuf {
     program
 }
 
-/// Runs these phases as a project.
-async fn calls(server: &Server, project: &Project, phases: &str, known: &Value) {
+/// Runs these phases as a project, so many cases of each operation, or so many chains.
+async fn calls(server: &Server, project: &Project, phases: &str, cases: u32, known: &Value) {
     let folder = TempDir::new().expect("a folder");
     let config = format!("hooks = \"hooks\"\n[parameters]\nprojectId = \"{}\"\n", project.id);
     std::fs::write(folder.path().join("st.toml"), config).expect("a file");
@@ -45,7 +45,7 @@ async fn calls(server: &Server, project: &Project, phases: &str, known: &Value) 
         .args(["--config-file", "st.toml", "run", &format!("http://{}/openapi.json", server.api())])
         .args(["--phases", phases, "--checks", CHECKS, "--include-path-regex", "^/projects"])
         .args(["--auth", &format!("{}:{}", project.id, project.secret)])
-        .args(["--max-examples", &number("API_CASES", 5).to_string(), "--seed", &number("API_SEED", 1).to_string()])
+        .args(["--max-examples", &cases.to_string(), "--seed", &number("API_SEED", 1).to_string()])
         .args(["--no-color", "--generation-database", "none", "--request-timeout", "60", "--no-shrink"])
         .current_dir(folder.path())
         .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/api"))
@@ -53,7 +53,7 @@ async fn calls(server: &Server, project: &Project, phases: &str, known: &Value) 
         .env("KNOWN_IDS", known.to_string())
         .kill_on_drop(true)
         .output();
-    let patience = Duration::from_secs(300 + 60 * u64::from(number("API_CASES", 0)));
+    let patience = Duration::from_secs(300 + 60 * u64::from(cases));
     let run = tokio::time::timeout(patience, run).await.expect("an end").expect("a program that runs");
     let told = String::from_utf8_lossy(&run.stdout);
     println!("{told}{}", String::from_utf8_lossy(&run.stderr));
@@ -78,10 +78,11 @@ async fn no_made_up_call_gets_an_answer_that_the_description_does_not_have() {
     let client = server.client();
     let receiver = Receiver::on_loopback(Always(Reply::status(http::StatusCode::BAD_REQUEST))).expect("a receiver");
     let (project, known) = furnished(&server, &client, &receiver).await;
+    let cases = number("API_CASES", 5);
     let (chained, none) = (server.create_project("chained").await, json!({}));
     tokio::join!(
-        calls(&server, &project, "examples,coverage,fuzzing", &known),
-        calls(&server, &chained, "stateful", &none),
+        calls(&server, &project, "examples,coverage,fuzzing", cases, &known),
+        calls(&server, &chained, "stateful", 4 * cases, &none),
     );
     // After all that it still does what it is for.
     let hook = client.register(&chained, &receiver.url("/sound")).await;
