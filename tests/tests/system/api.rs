@@ -17,10 +17,11 @@ use crate::steer::wait_for_letters;
 use crate::world::{accept, text};
 
 /// What is asked of every answer. Not asked: that all data is taken that its schema calls valid (a made-up cursor is
-/// not), and that all other data is refused (an empty parameter is none).
+/// not), that all other data is refused (an empty parameter is none), and that an event is known as soon as it is
+/// accepted (it is not before it was taken from the queue).
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
                       response_schema_conformance,missing_required_header,unsupported_method,allow_header_conformance,\
-                      use_after_free,ensure_resource_availability,ignored_auth";
+                      use_after_free,ignored_auth";
 
 /// A number from the environment.
 fn number(name: &str, default: u32) -> u32 {
