@@ -11,10 +11,15 @@ SEEDS ?= 2000
 # How long chaos lasts, and which of its faults there are; all when it is empty.
 MINUTES ?= 5
 ONLY ?=
+# How long each fuzz target runs, and which; all when it is empty.
+SECONDS ?= 60
+TARGET ?=
+# Made-up calls of each operation of the API, and their seed.
+CASES ?= 200
 
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spectrum-webhook/bin:$(PATH)
 
-.PHONY: help demo demo-cluster up down test check audit sim chaos setup
+.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api setup
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
@@ -38,11 +43,14 @@ down: ## Stops them, and forgets what they hold
 test: setup ## All tests
 	cargo test --workspace --no-run
 	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" cargo test --workspace --no-fail-fast
+	tests/fuzz/run.sh 2
 
 check: setup ## Format, clippy, dependencies' licences and sources, documentation
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cargo deny --workspace check --hide-inclusion-graph bans licenses sources
+	cargo deny --manifest-path tests/fuzz/Cargo.toml --config deny.toml --log-level error check bans licenses sources
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 
 audit: setup ## The same for known vulnerabilities; needs the internet
@@ -57,6 +65,14 @@ chaos: setup ## Faults on a real cluster under load, and an oracle: MINUTES=n, S
 		cargo run --quiet --package spectrum-webhook-chaos --bin chaos -- --seconds $$(( $(MINUTES) * 60 )) \
 		$(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) \
 		--report "$${CARGO_TARGET_DIR:-target}/chaos"
+
+fuzz: setup ## Fuzz targets for what is parsed from outside: SECONDS=n for each, TARGET=name (docs/hostile-input.md)
+	tests/fuzz/run.sh $(SECONDS) $(TARGET)
+
+api: setup ## Calls made up by the API's description: CASES=n for each operation, SEED=n
+	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
+	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" API_CASES=$(CASES) API_SEED=$(SEED) \
+		cargo test --package spectrum-webhook-tests --test system api:: -- --nocapture
 
 setup:
 	@tests/setup.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what `make check` and `make test` need and this machine lacks. Safe to run again; says nothing when all is
-# there. Python, Node and Go are not installed: examples in languages that are not here are not run.
+# there. Node and Go are not installed: examples in languages that are not here are not run.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/spectrum-webhook"
 export PATH="$cache/bin:$PATH"
@@ -15,6 +16,10 @@ fi
 packages=()
 # SQLite and the cryptography are C: a compiler builds them.
 command -v cc > /dev/null || packages+=(gcc libc6-dev)
+# The fuzzer is C++.
+command -v c++ > /dev/null || packages+=(g++)
+# What calls the API as its description says is written in Python.
+python3 -c 'import ensurepip, venv' 2> /dev/null || packages+=(python3 python3-venv)
 # The services of a cluster. Tests start private ones; those of the system are neither used nor started.
 [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || packages+=(rabbitmq-server)
 command -v redis-server > /dev/null || packages+=(redis-server)
@@ -47,4 +52,13 @@ if [[ "$(cargo-deny --version 2> /dev/null || true)" != "cargo-deny $cargo_deny"
     echo "building cargo-deny $cargo_deny into $cache, once"
     cargo install --quiet --locked --root "$cache" --target-dir "$cache/target" --version "$cargo_deny" cargo-deny
     rm -rf "$cache/target"
+fi
+
+# In a folder of its own, with all that it needs, in these versions.
+if ! cmp --quiet tests/api/requirements.txt "$cache/api/requirements.txt"; then
+    echo "installing schemathesis into $cache/api, once"
+    rm -rf "$cache/api"
+    python3 -m venv "$cache/api"
+    "$cache/api/bin/pip" install --quiet --disable-pip-version-check --requirement tests/api/requirements.txt
+    cp tests/api/requirements.txt "$cache/api/requirements.txt"
 fi

@@ -58,6 +58,11 @@ uuid_id!(
     OwnerId
 );
 
+/// A UUID in its one usual form, of 36 characters.
+pub fn usual(text: &str) -> Option<Uuid> {
+    if text.len() == 36 { text.parse().ok() } else { None }
+}
+
 impl EventId {
     /// When it was given, by the clock of whoever gave it; `None` when it is no UUIDv7.
     pub fn given_at(self) -> Option<Millis> {

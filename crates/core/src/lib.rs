@@ -8,6 +8,7 @@
 //! | [`webhook`], [`delivery`], [`attempt`] | the nouns |
 //! | [`check`] | what a check of a webhook tells |
 //! | [`shape`], [`headers`], [`ordering`] | how a webhook wants its deliveries |
+//! | [`credentials`], [`cursor`], [`traceparent`], [`webhook_url`] | what callers of the API send, as it is read |
 //! | [`sign`], [`address`], [`classify`], [`retry`], [`retry_after`] | the contract's rules |
 //! | [`lane`] | the deliveries of one webhook, in order: a state machine without IO |
 //! | [`partition`] | the events of a partition's projects: numbered, fanned out into lanes, settled |
@@ -19,6 +20,8 @@ pub mod attempt;
 pub mod chance;
 pub mod check;
 pub mod classify;
+pub mod credentials;
+pub mod cursor;
 pub mod delivery;
 pub mod event;
 pub mod explain;
@@ -34,4 +37,6 @@ pub mod retry_after;
 pub mod shape;
 pub mod sign;
 pub mod time;
+pub mod traceparent;
 pub mod webhook;
+pub mod webhook_url;

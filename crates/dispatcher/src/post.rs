@@ -180,6 +180,8 @@ impl Poster {
         let only = <[_; 1]>::try_from(judged.addresses()).ok();
         let client = self.clients.of(webhook, &judged).map_err(|_| Failure::Connect)?;
         let http = request::build(url, &self.user_agent, request, now);
+        // Clones share what they hold.
+        let secrets: Vec<_> = http.headers().values().filter(|value| value.is_sensitive()).cloned().collect();
 
         let (answered, stage) = pinned(judged, timeout_at(deadline, client.execute(http))).await;
         posted.connect_ms = match stage {
@@ -201,7 +203,8 @@ impl Poster {
         posted.first_byte_ms = Some(millis(start.elapsed()));
         posted.ended = ended(&response, now);
         posted.address = response.remote_addr();
-        posted.snippet = answer::read(response, deadline.min(Instant::now() + answer::READ_FOR)).await;
+        let until = deadline.min(Instant::now() + answer::READ_FOR);
+        posted.snippet = answer::read(response, until, &secrets).await;
         Ok(())
     }
 }

@@ -8,16 +8,13 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
-use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, ReplayId, WebhookId};
+use spectrum_webhook_core::credentials::{self, Basic};
+use spectrum_webhook_core::ids::{self, EventId, ProjectId, RegistryVersion, ReplayId, WebhookId};
 use spectrum_webhook_core::ports::{Directory, DirectoryError, PortError, Project};
-use subtle::ConstantTimeEq as _;
 use tokio::time::{Instant, timeout};
 
 use crate::problem::Problem;
@@ -51,45 +48,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Ids {
         // UUID has nothing to be percent-decoded, and axum's extractor would answer for one segment that cannot be,
         // whatever the others are.
         let mut segments = parts.uri.path().split('/').skip(2);
-        let project = segments.next().and_then(uuid).map(ProjectId);
-        let second = segments.nth(1).and_then(uuid);
-        let third = segments.nth(1).and_then(uuid);
+        let project = segments.next().and_then(ids::usual).map(ProjectId);
+        let second = segments.nth(1).and_then(ids::usual);
+        let third = segments.nth(1).and_then(ids::usual);
         Ok(Self { project, webhook: second.map(WebhookId), event: second.map(EventId), third })
     }
-}
-
-/// A UUID in its one usual form, of 36 characters.
-fn uuid(text: &str) -> Option<uuid::Uuid> {
-    if text.len() == 36 { text.parse().ok() } else { None }
-}
-
-/// HTTP Basic credentials; of the secret, the digest only.
-struct Basic {
-    project: ProjectId,
-    digest: [u8; 32],
 }
 
 /// The one `Authorization` header, if it has this scheme.
 fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let (named, credentials) = value.to_str().ok()?.split_once(' ')?;
-    named.eq_ignore_ascii_case(scheme).then(|| credentials.trim_matches(' '))
+    credentials::of_scheme(value.to_str().ok()?, scheme)
 }
 
 fn basic(headers: &HeaderMap) -> Option<Basic> {
-    let decoded = STANDARD_PAD_INDIFFERENT.decode(authorization(headers, "Basic")?).ok()?;
-    let colon = decoded.iter().position(|byte| *byte == b':')?;
-    let project = ProjectId(uuid(std::str::from_utf8(&decoded[..colon]).ok()?)?);
-    Some(Basic { project, digest: Sha256::digest(&decoded[colon + 1..]).into() })
-}
-
-impl Basic {
-    /// Compares in constant time, with an unknown project too.
-    fn fits(&self, secret_hash: Option<[u8; 32]>) -> bool {
-        let same = self.digest.ct_eq(&secret_hash.unwrap_or_default());
-        bool::from(same) && secret_hash.is_some()
-    }
+    Basic::read(authorization(headers, "Basic")?)
 }
 
 impl Shared {

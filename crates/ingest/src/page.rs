@@ -5,13 +5,12 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_core::{cursor, ids};
 use utoipa::ToSchema;
 
 use crate::openapi::words;
@@ -21,8 +20,6 @@ use crate::problem::{self, INVALID_QUERY, Problem};
 const LIMIT: u32 = 50;
 /// The most rows of a page.
 const MOST: u32 = 200;
-/// The longest cursor that is read.
-const LONGEST_CURSOR: usize = 512;
 
 /// The parameters of a query. Unknown ones are ignored; of a repeated one the last counts.
 pub(crate) struct Query(Vec<(String, String)>);
@@ -59,8 +56,7 @@ impl Query {
 
     /// An id in its 36 characters.
     pub(crate) fn id<T: From<Id>>(&self, name: &str) -> Result<Option<T>, Problem> {
-        let read = |text: &str| if text.len() == 36 { text.parse().ok() } else { None };
-        Ok(self.parsed(name, "a UUID of 36 characters", read)?.map(|id| T::from(Id(id))))
+        Ok(self.parsed(name, "a UUID of 36 characters", ids::usual)?.map(|id| T::from(Id(id))))
     }
 
     /// A moment in ISO 8601 with its offset.
@@ -77,11 +73,7 @@ impl Query {
 
     /// The row behind which the page begins, as an earlier page named it.
     pub(crate) fn cursor<K: DeserializeOwned>(&self) -> Result<Option<K>, Problem> {
-        let read = |text: &str| {
-            let json = URL_SAFE_NO_PAD.decode(text).ok().filter(|json| json.len() <= LONGEST_CURSOR)?;
-            serde_json::from_slice(&json).ok()
-        };
-        self.parsed("cursor", "the nextCursor of an earlier page of the same list, as it stands", read)
+        self.parsed("cursor", "the nextCursor of an earlier page of the same list, as it stands", cursor::decode)
     }
 }
 
@@ -118,7 +110,7 @@ pub(crate) struct Page<'a, T> {
 
 /// One page, and the key of its last row when there may be more behind it.
 pub(crate) fn page<T: Serialize, K: Serialize>(rows: &[T], last: Option<&K>) -> Response {
-    let next_cursor = last.map(|key| URL_SAFE_NO_PAD.encode(problem::json(key)));
+    let next_cursor = last.map(cursor::encode);
     problem::answer(StatusCode::OK, problem::json(&Page { succeed: true, data: rows, next_cursor }))
 }
 
@@ -147,7 +139,7 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_was_given() {
         let key = (1_767_323_045_678_i64, "a-key".to_owned());
-        let query = Query::read(&format!("cursor={}", URL_SAFE_NO_PAD.encode(problem::json(&key))));
+        let query = Query::read(&format!("cursor={}", cursor::encode(&key)));
         assert_eq!(query.cursor::<(i64, String)>().ok().flatten(), Some(key));
     }
 }

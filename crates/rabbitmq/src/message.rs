@@ -17,7 +17,7 @@
 //! A later release reads every version that was ever written. What it cannot read is kept for a person to look at.
 
 use bytes::Bytes;
-use lapin::BasicProperties;
+use lapin::protocol::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use spectrum_webhook_core::delivery::{Message, Purpose};
 use spectrum_webhook_core::event::is_event_type;

@@ -3,12 +3,14 @@
 //!
 //! | scenario | what it shows |
 //! | --- | --- |
+//! | [`api`] | calls made up by the API's description: no 5xx, and no answer that it does not have |
 //! | [`contract`] | the wire contract, from the management API to the receiver |
 //! | [`bad_input`] | what is refused, what passes to the byte, clients that misbehave |
 //! | [`order`] | first arrivals in order, through failures and outages |
 //! | [`hostile`] | clients and receivers that mean harm harm nobody |
 //! | [`isolation`] | no URL waits for another |
 //! | [`durability`] | `kill -9` at any moment loses and swaps nothing |
+//! | [`secrets`] | none is in the clear in what the program writes or answers |
 //! | [`see`] | where events stand, how webhooks are, the delivery log |
 //! | [`shutdown`] | SIGTERM neither loses nor repeats |
 //! | [`folders`] | data folders that are read-only, full, or in use |
@@ -21,6 +23,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the test runner captures it, and shows it when a test fails")]
 
+mod api;
 mod bad_input;
 mod cluster;
 mod contract;
@@ -30,6 +33,7 @@ mod hostile;
 mod isolation;
 mod ops;
 mod order;
+mod secrets;
 mod see;
 mod shutdown;
 mod steer;

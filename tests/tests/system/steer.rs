@@ -31,7 +31,7 @@ async fn dead_letters(client: &Client, project: &Project, query: &str) -> Vec<Va
 }
 
 /// Waits until a project has so many open dead letters; returns them, newest first.
-async fn wait_for_letters(client: &Client, project: &Project, count: usize) -> Vec<Value> {
+pub(crate) async fn wait_for_letters(client: &Client, project: &Project, count: usize) -> Vec<Value> {
     let begun = Instant::now();
     loop {
         let letters = dead_letters(client, project, "").await;

@@ -8,8 +8,9 @@ use serde_json::Value;
 use spectrum_webhook_core::pattern::{MAX_STARS, is_pattern};
 use spectrum_webhook_core::ports::WebhookPatch;
 use spectrum_webhook_core::shape::Shape;
+use spectrum_webhook_core::webhook_url;
 
-use super::{shape, url};
+use super::shape;
 use crate::problem::{INVALID_BODY, INVALID_EVENT_TYPES, INVALID_OVERLAP, INVALID_URL, Problem};
 
 /// The most events that a webhook can name.
@@ -143,8 +144,10 @@ fn url_of(value: Value) -> Result<String, Problem> {
             "webhookUrl is not a string: send one like \"https://example.com/hook\"",
         ));
     };
-    url::check(&url)?;
-    Ok(url)
+    match webhook_url::fault(&url) {
+        None => Ok(url),
+        Some(fault) => Err(Problem::new(INVALID_URL, format!("webhookUrl {fault}"))),
+    }
 }
 
 fn event_types_of(value: Value) -> Result<Option<Vec<String>>, Problem> {

@@ -3,7 +3,6 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | `fields` | what is read from a body |
-//! | `url` | which URLs can be registered |
 //! | `shape` | what a webhook may ask for of its deliveries |
 //! | `change` | a change and its announcement |
 //! | `answer` | what is shown |
@@ -12,7 +11,6 @@ mod answer;
 mod change;
 mod fields;
 mod shape;
-mod url;
 
 use axum::body::Body;
 use axum::extract::State;

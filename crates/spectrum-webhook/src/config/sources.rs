@@ -1,6 +1,7 @@
 //! Where a value comes from: its flag, else the environment, else the default.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
@@ -8,9 +9,15 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use super::Mistakes;
 use super::table::{self, Entry};
 
-/// The settings given as flags.
-#[derive(Clone, Debug, Default)]
+/// The settings given as flags. It prints their names alone: values may be secrets.
+#[derive(Clone, Default)]
 pub(crate) struct Flags(BTreeMap<&'static str, String>);
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
@@ -66,12 +73,18 @@ impl Origin {
     }
 }
 
-/// Flags and environment.
-#[derive(Clone, Debug)]
+/// Flags and environment. It prints their names alone, like [`Flags`].
+#[derive(Clone)]
 pub(crate) struct Sources {
     flags: Flags,
     environment: BTreeMap<String, String>,
     unreadable: Vec<String>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.flags.0.keys()).entries(self.environment.keys()).finish_non_exhaustive()
+    }
 }
 
 /// Variables of the commands that are clients of the API, and of `listen` and `verify`.
@@ -99,7 +112,7 @@ impl Sources {
     }
 
     /// The environment given, for tests.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn of(environment: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self { flags: Flags::default(), environment: environment.iter().map(owned).collect(), unreadable: Vec::new() }

@@ -118,7 +118,7 @@ fn secrets_are_in_no_mistake_and_no_debug_output() {
     let key = "0123456789abcdef".repeat(4);
     let sound =
         [("SPECTRUM_MASTER_KEY", key.as_str()), ("SPECTRUM_OPERATOR_TOKEN", "hunter2hunter2hunter2hunter2hunter2")];
-    let settings = format!("{:?}", read(&Sources::of(&sound)).expect("sound"));
+    let settings = format!("{:?} {:?}", Sources::of(&sound), read(&Sources::of(&sound)).expect("sound"));
     assert!(!settings.contains("hunter2") && !settings.contains("0123456789abcdef"), "{settings}");
 }
 

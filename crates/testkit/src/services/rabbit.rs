@@ -196,6 +196,11 @@ impl Rabbit {
         self.identity.as_ref().map(|identity| identity.authority.as_path())
     }
 
+    /// Where it keeps what it holds.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The password of its user.
     pub fn password(&self) -> &str {
         &self.password
