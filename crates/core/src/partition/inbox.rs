@@ -35,6 +35,9 @@ const LOOK_UP_BATCH: usize = 100;
 
 impl Partition {
     pub(super) fn took(&mut self, tag: Tag, redelivered: bool, message: Arc<Message>, out: &mut Vec<Action>) {
+        if self.join(tag, message.id) {
+            return;
+        }
         self.bytes += message.body.len();
         let project = self.projects.entry(message.project).or_default();
         project.waiting += 1;
@@ -44,6 +47,34 @@ impl Partition {
         }
         let look_up = if redelivered { LookUp::Needed } else { LookUp::NotNeeded };
         self.inbox.push_back(Incoming { tag, message, look_up });
+    }
+
+    /// A copy of an event that is still here joins it: both are acknowledged together.
+    fn join(&mut self, tag: Tag, event: EventId) -> bool {
+        let Some(event) = self.events.get_mut(&event) else { return false };
+        event.tags.push(tag);
+        true
+    }
+
+    /// The same for all copies that wait; whether there was one. They are not looked up: their event may be settled
+    /// between the look and its answer, and then the answer is old.
+    fn join_copies(&mut self) -> bool {
+        let before = self.inbox.len();
+        for incoming in std::mem::take(&mut self.inbox) {
+            if self.join(incoming.tag, incoming.message.id) {
+                self.leave_inbox(&incoming.message);
+                self.bytes = self.bytes.saturating_sub(incoming.message.body.len());
+            } else {
+                self.inbox.push_back(incoming);
+            }
+        }
+        self.inbox.len() < before
+    }
+
+    fn leave_inbox(&mut self, message: &Message) {
+        if let Some(project) = self.projects.get_mut(&message.project) {
+            project.waiting = project.waiting.saturating_sub(1);
+        }
     }
 
     /// Asks for a project's registry, at least as new as `version`.
@@ -77,6 +108,9 @@ impl Partition {
                 return Ok(());
             }
             if matches!(first.look_up, LookUp::Needed) {
+                if self.looking_up.is_none() && self.join_copies() {
+                    continue;
+                }
                 self.begin_look_up(out);
                 return Ok(());
             }
@@ -149,13 +183,9 @@ impl Partition {
         chance: &mut dyn Chance,
         out: &mut Vec<Action>,
     ) -> Result<(), Broken> {
-        if let Some(project) = self.projects.get_mut(&message.project) {
-            project.waiting = project.waiting.saturating_sub(1);
-        }
-        // A copy of an event that is still here joins it: both are acknowledged together.
-        if let Some(event) = self.events.get_mut(&message.id) {
+        self.leave_inbox(&message);
+        if self.join(tag, message.id) {
             self.bytes = self.bytes.saturating_sub(message.body.len());
-            event.tags.push(tag);
             return Ok(());
         }
         self.next = Sequence(self.next.0 + 1);

@@ -345,6 +345,40 @@ fn a_copy_of_an_event_in_memory_joins_it_and_both_are_acknowledged_together() {
 }
 
 #[test]
+fn a_copy_of_an_event_in_memory_is_not_looked_up_for_the_answer_would_be_old() {
+    let mut bench = Bench::loaded(1);
+    bench.take(2);
+    bench.take_as(3, 1, true);
+    // Behind one that is looked up, and as the first.
+    bench.take_as(2, 1, true);
+    let (number, _) = bench.looked_up()[0].clone();
+    bench.step(Input::LookedUp { number, settled: Vec::new() });
+    bench.take_as(2, 1, true);
+    assert_eq!(bench.looked_up().len(), 1);
+    bench.answer_all(200);
+    bench.answer_all(200);
+    assert_eq!(bench.acked(), [2, 2, 2, 3]);
+    assert_eq!(bench.partition.counts().pending(), 0);
+    assert_eq!((bench.partition.unacknowledged(), bench.partition.bytes()), (0, 0));
+}
+
+#[test]
+fn copies_that_wait_behind_their_event_join_it_before_anything_is_looked_up() {
+    let mut bench = Bench::loaded(1);
+    // A newer version is not known here yet: all of them wait.
+    bench.take_as(2, 2, false);
+    bench.take_as(3, 1, true);
+    bench.take_as(2, 2, true);
+    bench.load(2, vec![webhook(1, 1)]);
+    let (number, keys) = bench.looked_up()[0].clone();
+    assert_eq!(keys, [DeliveryKey { event: event(3), webhook: webhook_id(1) }]);
+    bench.step(Input::LookedUp { number, settled: Vec::new() });
+    bench.answer_all(200);
+    bench.answer_all(200);
+    assert_eq!((bench.acked(), bench.partition.unacknowledged()), (vec![2, 2, 3], 0));
+}
+
+#[test]
 fn the_largest_lanes_are_held_when_the_window_is_nearly_used_up() {
     let settings = PartitionSettings { window: 16, ..PartitionSettings::default() };
     let mut bench = Bench::with(settings, Vec::new());
