@@ -47,10 +47,11 @@ struct Trusted {
 const TRUSTED: usize = 100_000;
 
 impl RedisAdmission {
-    fn trusts(&self, project: ProjectId) -> bool {
-        let Some(made) = self.link.made() else { return false };
+    /// The present connection, if copies of the project's version are trusted that are read over it.
+    fn trusts(&self, project: ProjectId) -> Option<u64> {
+        let made = self.link.made()?;
         let trusted = self.trusted.lock();
-        trusted.connection == made && trusted.projects.contains(&project)
+        (trusted.connection == made && trusted.projects.contains(&project)).then_some(made)
     }
 
     fn trust(&self, project: ProjectId, made: Option<u64>) {
@@ -89,6 +90,9 @@ impl Admission for RedisAdmission {
         loop {
             // Once the patience is over, whoever published it before is taken for dead.
             let abandoned = if started.elapsed() < self.patience { ABANDONED } else { 0 };
+            // A copy counts that is read over a connection that was trusted already: one that was read before the
+            // directory is no newer for what another post has read and written meanwhile.
+            let trusted = self.trusts(project);
             let mut script = BEGIN.prepare_invoke();
             script.key(&record).key(self.keys.changes(partition, project)).key(self.keys.registry(partition, project));
             script.arg(proposed.0.to_string()).arg(body).arg(&expires).arg(now.0).arg(abandoned).arg(CHANGE);
@@ -112,7 +116,7 @@ impl Admission for RedisAdmission {
                 "" => None,
                 copy => {
                     let version = RegistryVersion(copy.parse().map_err(|_| corrupt())?);
-                    self.trusts(project).then_some(version)
+                    (trusted.is_some() && self.trusts(project) == trusted).then_some(version)
                 }
             };
             return Ok(Admitted { verdict, registry });

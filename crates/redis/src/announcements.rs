@@ -86,7 +86,7 @@ impl RedisAnnouncements {
     ) -> Result<(), PortError> {
         let mut script = END_CHANGE.prepare_invoke();
         script.key(self.keys.changes(partition, project)).key(self.keys.registry(partition, project));
-        script.key(self.keys.news(partition));
+        script.key(self.keys.news(partition)).key(self.keys.confirmed(partition, project));
         script.arg(token).arg(project.0.to_string()).arg(version.0).arg(CHANGE).arg(COPY);
         script.arg(self.keys.channel()).arg(partition.0);
         self.link.run::<i64>((PORT, "end a change"), &script).await.map(|_| ())

@@ -115,6 +115,41 @@ async fn what_an_owner_announces_ends_no_change_of_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_changes_that_overlap_the_one_that_ends_last_does_not_bring_an_older_version_back() {
+    let options = options(shared().redis().await.url());
+    let (one, other) = (connect(&options).await, connect(&options).await);
+    let lease = one.lock.acquire(PARTITION, owner(), Epoch(0)).await.expect("acquire").expect("free");
+    for confirms in [false, true] {
+        let project = ProjectId(Uuid::now_v7());
+        one.admission.learn(PARTITION, project, RegistryVersion(1)).await.expect("learn");
+        one.announcements.begin_change(PARTITION, project).await.expect("begin");
+        other.announcements.begin_change(PARTITION, project).await.expect("begin");
+        // The first one commits version 2, the other one version 3, which is announced, and may be confirmed, before.
+        other.announcements.end_change(PARTITION, project, RegistryVersion(3)).await.expect("end");
+        if confirms {
+            one.announcements.confirm(&lease, project, RegistryVersion(3)).await.expect("confirm");
+        }
+        one.announcements.end_change(PARTITION, project, RegistryVersion(2)).await.expect("end");
+        let proposed = EventId(Uuid::now_v7());
+        let admitted = one.admission.begin(PARTITION, project, proposed, None, Millis(1)).await.expect("begin");
+        assert_eq!(admitted.registry, Some(RegistryVersion(3)), "confirmed: {confirms}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_announced_late_after_redis_forgot_newer_versions_is_no_copy() {
+    let server = services::Redis::start().await;
+    let redis = connect(&options(server.url())).await;
+    let (project, proposed) = (ProjectId(Uuid::now_v7()), EventId(Uuid::now_v7()));
+    redis.admission.learn(PARTITION, project, RegistryVersion(7)).await.expect("learn");
+    let begin = || redis.admission.begin(PARTITION, project, proposed, None, Millis(1));
+    assert_eq!(begin().await.expect("begin").registry, Some(RegistryVersion(7)));
+    server.flush_all();
+    redis.announcements.announce(PARTITION, project, RegistryVersion(6)).await.expect("announce");
+    assert_eq!(begin().await.expect("begin").registry, None, "6 may be old");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_confirmed_and_is_told_once_more_is_news_again() {
     let redis = connect(&options(shared().redis().await.url())).await;
     let project = ProjectId(Uuid::now_v7());
