@@ -53,13 +53,15 @@ pub(crate) struct LeaseKeeper {
     /// One at most.
     heartbeats: JoinSet<Result<usize, PortError>>,
     asks: JoinSet<Asked>,
+    /// What they ask for: a lease that is asked for twice would be granted twice, and the second grant end the first.
+    asking: HashMap<Id, PartitionId>,
     /// What is still to be asked for in this round.
     candidates: VecDeque<PartitionId>,
     target: usize,
     /// Partitions that another process held when they were asked for last.
     elsewhere: HashSet<PartitionId>,
     /// The store's epochs as read once. An old one does no harm: the takeover compares again, and one that is refused
-    /// is forgotten here.
+    /// is forgotten here. That nobody ever had a partition is not remembered: it says that no holder can be forgotten.
     floors: HashMap<PartitionId, Epoch>,
     /// Partitions whose last ownership failed: how often in a row, and when to try again.
     failed: HashMap<PartitionId, (u32, Mono)>,
@@ -76,6 +78,7 @@ impl LeaseKeeper {
             held: HashMap::new(),
             heartbeats: JoinSet::new(),
             asks: JoinSet::new(),
+            asking: HashMap::new(),
             candidates: VecDeque::new(),
             target: 0,
             elsewhere: HashSet::new(),
@@ -95,7 +98,7 @@ impl LeaseKeeper {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => self.beat(),
                 Some(beaten) = self.heartbeats.join_next() => self.beaten(beaten),
-                Some(asked) = self.asks.join_next() => self.asked(asked),
+                Some(asked) = self.asks.join_next_with_id() => self.asked(asked),
                 Some(ended) = self.owners.join_next_with_id() => self.ended(ended),
             }
             self.report();
@@ -171,11 +174,12 @@ impl LeaseKeeper {
         // From a place of its own, so that processes that start together do not all ask for the same.
         let start = self.shared.chance().below(u64::from(partitions)) as u16;
         let now = self.shared.clock.mono();
-        let held: HashSet<PartitionId> = self.held.values().map(|held| held.partition).collect();
+        let held = self.held.values().map(|held| held.partition);
+        let taken: HashSet<PartitionId> = held.chain(self.asking.values().copied()).collect();
         let waits = |partition: &PartitionId| self.failed.get(partition).is_some_and(|(_, until)| now < *until);
         self.candidates = (0..partitions)
             .map(|step| PartitionId((start + step) % partitions))
-            .filter(|partition| !held.contains(partition) && !waits(partition))
+            .filter(|partition| !taken.contains(partition) && !waits(partition))
             .take(ROUND)
             .collect();
         self.ask();
@@ -188,19 +192,21 @@ impl LeaseKeeper {
             let Some(partition) = self.candidates.pop_front() else { return };
             let (shared, owner) = (Arc::clone(&self.shared), self.owner);
             let floor = self.floors.get(&partition).copied();
-            self.asks.spawn(async move { ask(&shared, owner, partition, floor).await });
+            let task = self.asks.spawn(async move { ask(&shared, owner, partition, floor).await });
+            self.asking.insert(task.id(), partition);
         }
         if self.held.len() >= self.target {
             self.candidates.clear();
         }
     }
 
-    fn asked(&mut self, asked: Result<Asked, tokio::task::JoinError>) {
+    fn asked(&mut self, asked: Result<(Id, Asked), tokio::task::JoinError>) {
+        self.asking.remove(&asked.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id));
         let Asked { partition, floor, granted } = match asked {
-            Ok(asked) => asked,
+            Ok((_, asked)) => asked,
             Err(error) => return tracing::error!(%error, "asking for a partition ended by itself"),
         };
-        if let Some(floor) = floor {
+        if let Some(floor) = floor.filter(|floor| *floor > Epoch::default()) {
             self.floors.insert(partition, floor);
         }
         match granted {
