@@ -56,7 +56,7 @@ check: setup ## Format, clippy, dependencies' licences and sources, documentatio
 audit: setup ## The same for known vulnerabilities; needs the internet
 	cargo deny --workspace check --hide-inclusion-graph bans licenses sources advisories
 
-sim: ## The simulation: SEEDS=n of them, or one SEED=n again
+sim: ## The simulation: SEEDS=n of them, or one SEED=n again (docs/simulation.md)
 	cargo run --release --package spectrum-webhook-sim -- $(if $(SEED),--seed $(SEED) --seeds $(if $(filter command line,$(origin SEEDS)),$(SEEDS),1),--seeds $(SEEDS))
 
 chaos: setup ## Faults on a real cluster under load, and an oracle: MINUTES=n, SEED=n, ONLY=kind,kind (docs/chaos.md)

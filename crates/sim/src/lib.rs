@@ -1,27 +1,37 @@
 //! A seeded simulation of the whole pipeline, with a clock of its own and an independent checker.
 //!
-//! The partition's state machine and the embedded backends are the real ones; simulated are time, chance, the thin shell
-//! between them, the clients, and the endpoints. Everything happens on one thread, one event after the other, so that a
-//! seed replays to the last line of its trace.
+//! The partition's state machine is the real one; simulated are time, chance, the thin shell, the clients, and the
+//! endpoints. A seed stands for one process over the real embedded backends, or for a cluster over modelled services.
+//! Everything happens on one thread, one event after the other, so that a seed replays to the last line of its trace.
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`plan`] | what a seed stands for: sizes, settings, faults, characters |
-//! | [`world`] | the simulated world: its events, and what they do to the real parts |
+//! | [`plan`] | what an embedded seed stands for: sizes, settings, faults, characters |
+//! | [`world`] | one process: its events, and what they do to the real parts |
+//! | `cluster` | several processes, and the services between them |
+//! | [`rule`] | the design's rules against faults, which can be switched off |
 //! | [`endpoint`] | receivers that answer, fail, hang, and lose their answers |
 //! | [`checker`] | what must hold, judged from outside |
 //! | [`sabotage`] | faults of our own making, which show that the checker cries |
-//! | [`dice`], [`trace`] | chance and memory of a run |
+//! | `ownership`, `body` | what both kinds of histories share |
+//! | [`dice`], `timeline`, [`trace`] | chance, time and memory of a run |
 
+mod body;
 pub mod checker;
+mod cluster;
 pub mod dice;
 pub mod endpoint;
+mod ownership;
 pub mod plan;
+pub mod rule;
 pub mod sabotage;
+mod timeline;
 pub mod trace;
 pub mod world;
 
+use cluster::Cluster;
 use plan::Plan;
+use rule::Rule;
 use sabotage::Sabotage;
 use world::World;
 
@@ -46,13 +56,33 @@ pub struct Report {
     pub crashes: u64,
 }
 
+/// What a seed stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// One process over the real embedded backends.
+    Embedded,
+    /// A cluster over modelled services.
+    Cluster,
+}
+
+impl Stage {
+    /// What a seed stands for when nobody says: one in five is embedded.
+    pub fn of(seed: u64) -> Self {
+        if seed.is_multiple_of(5) { Self::Embedded } else { Self::Cluster }
+    }
+}
+
 /// How a run is made.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Prints every line of the trace to standard output.
     pub print: bool,
-    /// What is broken on purpose.
+    /// What the seed stands for; `None` is by the seed itself.
+    pub stage: Option<Stage>,
+    /// What is broken on purpose, in one process.
     pub sabotage: Option<Sabotage>,
+    /// The rule that is switched off, in a cluster.
+    pub without: Option<Rule>,
 }
 
 /// Runs one seed to its end.
@@ -60,5 +90,8 @@ pub struct Options {
 /// # Errors
 /// When the simulation itself cannot run: no temporary folder, say.
 pub fn run(seed: u64, options: Options) -> anyhow::Result<Report> {
-    World::new(Plan::of(seed), options)?.run()
+    match options.stage.unwrap_or_else(|| Stage::of(seed)) {
+        Stage::Embedded => World::new(Plan::of(seed), options)?.run(),
+        Stage::Cluster => Ok(Cluster::new(seed, options).run()),
+    }
 }

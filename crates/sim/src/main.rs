@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Parser;
-use spectrum_webhook_sim::{Options, Report, run};
+use spectrum_webhook_sim::rule::Rule;
+use spectrum_webhook_sim::{Options, Report, Stage, run};
 
 /// A seeded simulation of the whole pipeline. The same seed gives the same history.
 #[derive(Parser, Debug)]
@@ -22,9 +23,23 @@ struct Arguments {
     /// Threads; 0 is one for each processor.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// What the seeds stand for; by default it is by the seed itself.
+    #[arg(long, value_parser = stage)]
+    stage: Option<Stage>,
+    /// A rule of the design that is switched off, in a cluster.
+    #[arg(long)]
+    without: Option<Rule>,
     /// Print every line of the trace (with one thread).
     #[arg(long)]
     trace: bool,
+}
+
+fn stage(text: &str) -> Result<Stage, &'static str> {
+    match text {
+        "embedded" => Ok(Stage::Embedded),
+        "cluster" => Ok(Stage::Cluster),
+        _ => Err("either `embedded` or `cluster`"),
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -63,7 +78,8 @@ fn work(
             return Ok(());
         }
         let seed = arguments.seed.wrapping_add(offset);
-        let options = Options { print: arguments.trace, ..Options::default() };
+        let (stage, without) = (arguments.stage, arguments.without);
+        let options = Options { print: arguments.trace, stage, without, ..Options::default() };
         let report = run(seed, options).with_context(|| format!("seed {seed}"))?;
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of(100) {

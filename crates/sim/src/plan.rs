@@ -99,7 +99,7 @@ impl Plan {
     }
 }
 
-fn settings(dice: &mut Dice) -> (PartitionSettings, Limits) {
+pub(crate) fn settings(dice: &mut Dice) -> (PartitionSettings, Limits) {
     let millis = Duration::from_millis;
     let attempts = u32::try_from(dice.range(2, 4)).unwrap_or(3);
     let retry = Policy { initial: millis(dice.range(50, 200)), factor: 3.0, cap: millis(1_000), attempts };

@@ -1,21 +1,30 @@
 //! The same seed is the same history.
 
-use spectrum_webhook_sim::{Options, run};
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use spectrum_webhook_sim::{Options, Report, Stage, run};
+
+fn runs(stage: Stage) -> impl Iterator<Item = Report> {
+    let options = Options { stage: Some(stage), ..Options::default() };
+    (1..=40).map(move |seed| run(seed, options).expect("it runs"))
+}
 
 #[test]
 fn a_seed_replays_to_the_last_line_of_its_trace() {
-    for seed in 1..=40 {
-        let (one, two) = (run(seed, Options::default()), run(seed, Options::default()));
-        let (one, two) = (one.expect("it runs"), two.expect("it runs"));
-        assert_eq!((one.trace_hash, one.steps), (two.trace_hash, two.steps), "seed {seed}");
+    for stage in [Stage::Embedded, Stage::Cluster] {
+        for (one, two) in runs(stage).zip(runs(stage)) {
+            assert_eq!((one.trace_hash, one.steps), (two.trace_hash, two.steps), "{stage:?} {}", one.seed);
+        }
     }
 }
 
 #[test]
 fn histories_are_not_empty() {
-    let reports: Vec<_> = (1..=40).map(|seed| run(seed, Options::default()).expect("it runs")).collect();
-    let total = |of: fn(&spectrum_webhook_sim::Report) -> u64| reports.iter().map(of).sum::<u64>();
-    assert!(total(|report| report.delivered) > 2_000);
-    assert!(total(|report| report.crashes) > 20);
-    assert!(total(|report| report.dead) > 20);
+    for (stage, delivered, crashes, dead) in [(Stage::Embedded, 2_000, 20, 20), (Stage::Cluster, 1_000, 10, 10)] {
+        let reports: Vec<Report> = runs(stage).collect();
+        let total = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+        assert!(total(|report| report.delivered) > delivered, "{stage:?}");
+        assert!(total(|report| report.crashes) > crashes, "{stage:?}");
+        assert!(total(|report| report.dead) > dead, "{stage:?}");
+    }
 }

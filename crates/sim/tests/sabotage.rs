@@ -1,11 +1,11 @@
 //! The checker cries when a promise is broken: a judge who never does would prove nothing.
 
 use spectrum_webhook_sim::sabotage::Sabotage;
-use spectrum_webhook_sim::{Options, run};
+use spectrum_webhook_sim::{Options, Stage, run};
 
 /// What the checker says of the first of some seeds in which the sabotage can be noticed.
 fn cry(sabotage: Sabotage) -> String {
-    let options = Options { sabotage: Some(sabotage), ..Options::default() };
+    let options = Options { sabotage: Some(sabotage), stage: Some(Stage::Embedded), ..Options::default() };
     let violation = |seed| match run(seed, options) {
         Ok(report) => report.violation,
         Err(error) => panic!("the simulation does not run: {error}"),

@@ -1,34 +1,16 @@
-//! Two thousand histories, each to its end. A failing seed is printed, with how to replay it.
+//! Ten thousand histories, each to its end: two thousand of one process, the others of clusters. A failing seed is printed,
+//! with how to replay it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod common;
 
-use spectrum_webhook_sim::{Options, run};
+use common::first_violation;
+use spectrum_webhook_sim::{Options, Stage};
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 10_000;
 
 #[test]
-fn nothing_is_lost_or_swapped_in_two_thousand_histories() {
-    let next = AtomicU64::new(1);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed > SEEDS {
-                return None;
-            }
-            let report = run(seed, Options::default()).expect("the simulation runs");
-            if report.violation.is_some() {
-                next.store(SEEDS + 1, Ordering::Relaxed);
-                return Some(report);
-            }
-        }
-    };
-    let failed = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let results = handles.into_iter().map(|handle| handle.join().expect("no panic"));
-        results.flatten().min_by_key(|report| report.seed)
-    });
-    if let Some(report) = failed {
+fn nothing_is_lost_or_swapped_in_ten_thousand_histories() {
+    if let Some(report) = first_violation(SEEDS, Options::default()) {
         let violation = report.violation.unwrap_or_default();
         panic!(
             "{}\nseed {}: {violation}\nreplay it with: make sim SEED={}",
@@ -37,4 +19,10 @@ fn nothing_is_lost_or_swapped_in_two_thousand_histories() {
             report.seed
         );
     }
+}
+
+#[test]
+fn one_seed_in_five_is_embedded() {
+    let embedded = (1..=SEEDS).filter(|seed| Stage::of(*seed) == Stage::Embedded).count();
+    assert_eq!(embedded, 2_000);
 }

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use spectrum_webhook_core::attempt::Ended;
 use spectrum_webhook_core::ids::{EventId, Sequence, WebhookId};
+use spectrum_webhook_core::ports::Lease;
 
-use super::Checker;
 use super::facts::{Open, Target};
+use super::{Calm, Checker};
 
 /// An attempt that starts.
 #[derive(Clone, Debug)]
@@ -24,18 +25,23 @@ pub struct Started {
     pub since: u64,
     /// `X-Spectrum-Attempt`.
     pub number: u32,
+    /// The lease that it is started under, where several processes have some.
+    pub lease: Option<Lease>,
 }
 
 impl Checker {
     /// An attempt starts: the connection is made from here on.
-    pub fn started(&mut self, started: &Started) {
-        let Started { id, webhook, event, target, ownership, since, number } = started;
+    pub fn started(&mut self, now: u64, started: &Started) {
+        let Started { id, webhook, event, target, ownership, since, number, lease } = started;
+        let paused = self.starts_under(now, *lease, *since, (*webhook, *event));
         let calm = self.calm;
+        let beside = self.webhooks.get(webhook).map(|fact| &fact.open[..]).unwrap_or_default();
+        let beside = beside.iter().filter(|open| !self.is_excused(open, *lease));
+        let open: Vec<EventId> = beside.map(|open| open.event).collect();
         let Some(fact) = self.webhooks.get_mut(webhook) else {
             return self.cry(|| format!("an attempt for webhook {webhook}, which nobody registered"));
         };
-        let open: Vec<EventId> = fact.open.iter().map(|open| open.event).collect();
-        fact.open.push(Open { id: *id, event: *event });
+        fact.open.push(Open { id: *id, event: *event, lease: *lease });
         let one = fact.is_in_one_order();
         let body = |event: &EventId| self.events.get(event).map(|known| &known.body[..]).unwrap_or_default();
         let key = fact.key(body(event));
@@ -44,8 +50,8 @@ impl Checker {
         let known = fact.urls.allows(&target.url) && fact.secrets.allows(&target.secret);
         let tried = fact.tried.entry(*event).or_default();
         let heard = tried.heard_by == Some(*ownership);
-        let repeated = calm && tried.taken > 0 && tried.unheard == 0;
-        let numbered = !calm || u64::from(*number) == tried.failed.len() as u64 + 1;
+        let repeated = calm >= Calm::Orderly && tried.taken > 0 && tried.unheard == 0;
+        let numbered = calm < Calm::Still || u64::from(*number) == tried.failed.len() as u64 + 1;
         let known_event = self.events.get(event);
         let (copies, project) = known_event.map_or((0, None), |event| (event.copies, Some(event.project)));
         // An event that an earlier owner had may be sent again when that one's marks were lost.
@@ -56,8 +62,12 @@ impl Checker {
         self.must(!beside, || format!("{event} starts at webhook {webhook} beside one that it waits for: {open:?}"));
         let most = if one { 1 } else { self.parallel };
         self.must(open.len() < most, || format!("{most} attempts are open at webhook {webhook}, and {event} starts"));
-        self.must(!off, || format!("an attempt of {event} for webhook {webhook} after it was confirmed to be off"));
-        self.must(known, || format!("an attempt of {event} for webhook {webhook} as it was before a confirmed change"));
+        self.must(!off || paused, || {
+            format!("an attempt of {event} for webhook {webhook} after it was confirmed to be off")
+        });
+        self.must(known || paused, || {
+            format!("an attempt of {event} for webhook {webhook} as it was before a confirmed change")
+        });
         let again = ((heard && own) || repeated) && copies == 1;
         self.must(!again, || format!("{event} is sent again to webhook {webhook}, which has taken it"));
         self.must(numbered || copies > 1, || format!("attempt {number} of {event} at {webhook} has a wrong number"));
@@ -66,13 +76,16 @@ impl Checker {
     /// A request arrives at an endpoint.
     pub fn arrived(&mut self, webhook: WebhookId, event: EventId, sequence: Sequence, body: &Bytes) {
         let Some(known) = self.events.get(&event) else { return };
-        let (position, published) = (known.position, known.published);
+        let (position, begun, last_published, copies) =
+            (known.position, known.begun, known.last_published, known.copies);
         let exact = known.body == body;
         self.must(exact, || format!("the body of {event} at webhook {webhook} is not the one that was posted"));
         let Some(fact) = self.webhooks.get_mut(&webhook) else { return };
-        let late = fact.begun > published;
+        let late = fact.begun > last_published;
+        // A later copy may be for a webhook that the first one was not for, and then it comes in that copy's place.
+        let by_a_copy = copies > 1 && fact.registered.is_none_or(|at| at > begun);
         fact.tried.entry(event).or_default().arrived += 1;
-        let first = fact.arrived.insert(event);
+        let first = fact.arrived.insert(event) && !by_a_copy;
         let key = fact.key(body);
         // What arrived in one order before was in the order of its space too.
         let latest = key.as_ref().and_then(|key| fact.latest.get(key).copied());
@@ -84,7 +97,8 @@ impl Checker {
             self.must(place < position, || {
                 format!("{event} (place {position}) arrives first at {webhook} after place {place}")
             });
-            self.must(number < sequence.0, || {
+            let late = self.may_be_late(&(webhook, event));
+            self.must(number < sequence.0 || late, || {
                 format!("{event} arrives first at {webhook} with number {sequence} after {number}")
             });
         }
@@ -114,6 +128,13 @@ impl Checker {
                     tried.unheard += 1;
                 }
             }
+        }
+    }
+
+    /// An attempt goes on beyond the reach of its process, which stands still: nobody can abort it.
+    pub fn out_of_reach(&mut self, id: u64, webhook: WebhookId) {
+        if let Some(fact) = self.webhooks.get_mut(&webhook) {
+            fact.open.retain(|open| open.id != id);
         }
     }
 

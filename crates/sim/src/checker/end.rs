@@ -7,7 +7,7 @@ use spectrum_webhook_core::ids::{EventId, WebhookId};
 use spectrum_webhook_core::time::Millis;
 
 use super::facts::{Tried, WebhookFact};
-use super::{Checker, PROMPT};
+use super::{Calm, Checker, PROMPT};
 
 /// A dead letter, as the store holds it.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl Checker {
                     lost = Some(format!("{event} (place {}) never came to webhook {webhook}", known.position));
                 }
                 let late = taken.is_some_and(|taken| taken > known.published + PROMPT);
-                if self.calm && fact.healthy && late {
+                if self.calm == Calm::Still && fact.healthy && late {
                     lost = Some(format!("{event} came late to the healthy webhook {webhook}"));
                 }
             }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use spectrum_webhook_core::attempt::Ended;
 use spectrum_webhook_core::ids::{EventId, ProjectId, WebhookId};
+use spectrum_webhook_core::ports::Lease;
 use spectrum_webhook_core::time::Millis;
 
 /// An event that the queue took.
@@ -17,6 +18,7 @@ pub(super) struct EventFact {
     /// When the post began that the queue took it from.
     pub(super) begun: u64,
     pub(super) published: u64,
+    pub(super) last_published: u64,
     pub(super) copies: u64,
     /// A resend is for one webhook alone.
     pub(super) only: Option<WebhookId>,
@@ -36,6 +38,7 @@ pub struct Target {
 pub(super) struct Open {
     pub(super) id: u64,
     pub(super) event: EventId,
+    pub(super) lease: Option<Lease>,
 }
 
 /// What was tried of a delivery.

@@ -6,9 +6,11 @@
 //! | `facts` | what is known of events and webhooks |
 //! | `attempts` | one at a time, in order, to the byte, and only where it may go |
 //! | `people` | what was promised to those who change webhooks |
+//! | `cluster` | one owner, no repeat of what was marked, one id for a key |
 //! | `end` | nothing lost, nothing left over, every dead letter true |
 
 mod attempts;
+mod cluster;
 mod end;
 mod facts;
 mod people;
@@ -35,10 +37,20 @@ pub struct Checker {
     keep: i64,
     /// Attempts that a webhook may have under way at once, when not all its events wait for one another.
     parallel: usize,
-    /// Nothing but endpoints goes wrong: then nothing arrives twice without reason, and healthy endpoints wait for
-    /// nobody.
-    calm: bool,
+    calm: Calm,
+    known: cluster::Known,
     violation: Option<String>,
+}
+
+/// What goes wrong but endpoints.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Calm {
+    /// Anything may.
+    No,
+    /// Processes stop in good order, and others start: nothing arrives twice without reason.
+    Orderly,
+    /// Nothing: healthy endpoints wait for nobody either.
+    Still,
 }
 
 /// How long an event may take to a healthy endpoint in a run without faults of our own, in milliseconds.
@@ -46,7 +58,7 @@ const PROMPT: u64 = 20_000;
 
 impl Checker {
     /// A judge who has seen nothing yet.
-    pub fn new(limits: crate::plan::Limits, calm: bool) -> Self {
+    pub fn new(limits: crate::plan::Limits, calm: Calm) -> Self {
         Self {
             events: BTreeMap::new(),
             webhooks: BTreeMap::new(),
@@ -55,6 +67,7 @@ impl Checker {
             keep: limits.keep,
             parallel: limits.parallel,
             calm,
+            known: cluster::Known::default(),
             violation: None,
         }
     }
@@ -81,12 +94,15 @@ impl Checker {
     pub fn published(&mut self, now: u64, project: ProjectId, event: EventId, body: &Bytes, begun: u64) {
         if let Some(known) = self.events.get_mut(&event) {
             known.copies += 1;
+            known.last_published = now;
             let same = known.body == body;
             return self.must(same, || format!("event {event} was published again with another body"));
         }
         let position = self.positions;
         self.positions += 1;
-        let fact = EventFact { project, position, body: body.clone(), begun, published: now, copies: 1, only: None };
+        let (published, last_published) = (now, now);
+        let body = body.clone();
+        let fact = EventFact { project, position, body, begun, published, last_published, copies: 1, only: None };
         self.events.insert(event, fact);
     }
 

@@ -10,9 +10,10 @@ use spectrum_webhook_core::partition::Input;
 use spectrum_webhook_core::ports::Store as _;
 
 use super::event::{Event, Happening};
-use super::owner::{Flying, Owner};
+use super::owner::Owner;
 use super::{World, short};
 use crate::checker::Started;
+use crate::ownership::Flying;
 use crate::sabotage::Sabotage;
 
 impl World {
@@ -36,12 +37,12 @@ impl World {
             return self.owned_soon(ownership, Happening::NotStarted { lane, attempt });
         };
         let name = self.name();
-        let since = self.owner(ownership).map_or(0, |owner| owner.since);
+        let (since, lease) = self.owner(ownership).map_or((0, None), |owner| (owner.since, Some(owner.lease)));
         let (webhook, number) = (lane.webhook, wanted.number);
-        let started = Started { id: name, webhook, event, target: target.clone(), ownership, since, number };
-        self.checker.started(&started);
+        let started = Started { id: name, webhook, event, target: target.clone(), ownership, since, number, lease };
+        self.checker.started(self.now, &started);
         if self.sabotage == Some(Sabotage::AttemptTwice) && wanted.number == 2 {
-            self.checker.started(&Started { id: name + 1_000_000, ..started });
+            self.checker.started(self.now, &Started { id: name + 1_000_000, ..started });
         }
         let tried = self.arrivals.get(&(lane.webhook, event)).copied().unwrap_or(0);
         let now = self.now;

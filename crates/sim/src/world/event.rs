@@ -1,17 +1,15 @@
 //! Everything that can happen.
 
-use std::collections::BTreeMap;
-
 use spectrum_webhook_core::attempt::Ended;
 use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery};
-use spectrum_webhook_core::ids::{PartitionId, ProjectId, RegistryVersion, WebhookId};
+use spectrum_webhook_core::ids::{PartitionId, ProjectId, RegistryVersion};
 use spectrum_webhook_core::lane::{AttemptId, Ticket};
 use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::partition::LaneId;
 use spectrum_webhook_core::ports::Committed;
 use spectrum_webhook_core::webhook::Webhook;
 
-use crate::checker::Target;
+use crate::ownership::Targets;
 
 pub(super) enum Event {
     /// The process starts.
@@ -37,9 +35,6 @@ pub(super) enum Event {
     /// Something happens to an ownership, if it still stands.
     Owned { ownership: u64, happening: Happening },
 }
-
-/// Where the webhooks of a project go, enabled ones only.
-pub(super) type Targets = BTreeMap<WebhookId, Target>;
 
 pub(super) enum Happening {
     /// Messages are taken from the queue.

@@ -10,10 +10,9 @@ use spectrum_webhook_core::time::Millis;
 use super::event::{Event, Happening};
 use super::ports::{Ports, took_effect};
 use super::{World, short};
+use crate::body;
 use crate::sabotage::Sabotage;
 
-/// The longest body of a simulated event.
-pub(super) const MOST_BYTES: usize = 4_096;
 /// How long repeats are recognised, in milliseconds.
 const IDEMPOTENCY: i64 = 3_600_000;
 
@@ -48,26 +47,10 @@ impl World {
     pub(super) fn new_post(&mut self, project: usize) {
         self.posted += 1;
         let key = self.dice.bytes32();
-        let body = self.body();
+        let body = body::draw(&mut self.dice, self.posted);
         let keyed = !self.dice.per_mille(50);
         self.posts.push(Post { project, key, body, begun: 0, step: Step::Send, process: 0, keyed });
         self.post(self.posts.len() - 1);
-    }
-
-    /// Bytes that no serializer would write again.
-    fn body(&mut self) -> Bytes {
-        let number = self.posted;
-        let space = match self.dice.range(0, 3) {
-            0 => String::new(),
-            space => format!("\"space\":{{\"id\":\"s{space}\"}},"),
-        };
-        let filler = if self.dice.per_mille(50) { MOST_BYTES - 200 } else { self.dice.range(0, 60) as usize };
-        let text = format!(
-            "{{ {space}\"event\" :\"messages\",\t\"n\":{number},\"big\": 1E400, \"b\":18446744073709551617123,\n \
-             \"s\":\"\\ud800 \\u0041\\/\", \"n\":{number}.0 ,\"f\":\"{}\"  }}",
-            "x".repeat(filler)
-        );
-        Bytes::from(text)
     }
 
     pub(super) fn post(&mut self, at: usize) {

@@ -11,11 +11,12 @@ use spectrum_webhook_core::ports::{
     Announcements as _, Change, Committed, PortError, SequenceLock as _, Store as _, Taken,
 };
 
-use super::event::{Event, Happening, Targets};
-use super::owner::{LaneWrite, Owner};
+use super::event::{Event, Happening};
+use super::owner::Owner;
 use super::ports::took_effect;
 use super::{World, short};
 use crate::checker::Target;
+use crate::ownership::{LaneWrite, Targets};
 use crate::sabotage::Sabotage;
 
 /// Bytes of bodies that one read or take brings, but for its first row.

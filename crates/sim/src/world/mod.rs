@@ -24,19 +24,19 @@ mod ports;
 mod process;
 mod steer;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use spectrum_webhook_core::ids::{PartitionId, ProjectId, WebhookId};
 use spectrum_webhook_core::time::{Millis, Mono, Now};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::checker::Checker;
+use crate::checker::{Calm, Checker};
 use crate::dice::Dice;
 use crate::endpoint::Endpoint;
 use crate::plan::Plan;
 use crate::sabotage::Sabotage;
+use crate::timeline::Timeline;
 use crate::trace::Trace;
 use crate::{Options, Report};
 use event::Event;
@@ -48,33 +48,6 @@ use process::Process;
 const START: i64 = 1_700_000_000_000;
 /// Events of the simulation after which it counts as one that never ends.
 const MOST_STEPS: u64 = 60_000;
-
-/// An event and when it happens; events of one moment happen in the order in which they were asked for.
-struct Planned {
-    at: u64,
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Planned {}
-
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Planned {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
 
 /// A project of the simulation.
 struct ProjectSite {
@@ -92,9 +65,8 @@ pub struct World {
     runtime: Runtime,
     folder: TempDir,
     now: u64,
-    order: u64,
     steps: u64,
-    events: BinaryHeap<Reverse<Planned>>,
+    events: Timeline<Event>,
     /// The faults stop for good.
     calm: bool,
     process: Option<Process>,
@@ -126,7 +98,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
         let dice = plan.dice.fork();
         Ok(Self {
-            checker: Checker::new(plan.limits, plan.faults.none()),
+            checker: Checker::new(plan.limits, if plan.faults.none() { Calm::Still } else { Calm::No }),
             plan,
             dice,
             trace: Trace::new(options.print),
@@ -134,9 +106,8 @@ impl World {
             runtime,
             folder,
             now: 0,
-            order: 0,
             steps: 0,
-            events: BinaryHeap::new(),
+            events: Timeline::new(),
             calm: false,
             process: None,
             names: 0,
@@ -160,10 +131,10 @@ impl World {
     pub fn run(mut self) -> anyhow::Result<Report> {
         self.set_up()?;
         loop {
-            while let Some(Reverse(planned)) = self.events.pop() {
-                self.now = self.now.max(planned.at);
+            while let Some((at, event)) = self.events.next() {
+                self.now = self.now.max(at);
                 self.steps += 1;
-                self.happens(planned.event)?;
+                self.happens(event)?;
                 self.interfere()?;
                 if self.steps > MOST_STEPS {
                     self.checker.cry(|| "it does not come to rest".to_owned());
@@ -209,8 +180,7 @@ impl World {
 
     /// Plans an event for later.
     fn later(&mut self, wait: u64, event: Event) {
-        self.order += 1;
-        self.events.push(Reverse(Planned { at: self.now + wait, order: self.order, event }));
+        self.events.plan(self.now + wait, event);
     }
 
     /// Plans an event after some latency.
@@ -236,7 +206,7 @@ impl World {
 }
 
 /// The start of an id: enough to tell a run's ids apart.
-fn short(id: impl std::fmt::Display) -> String {
+pub(crate) fn short(id: impl std::fmt::Display) -> String {
     let mut text = id.to_string();
     text.truncate(8);
     text

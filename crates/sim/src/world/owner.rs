@@ -3,53 +3,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use spectrum_webhook_core::delivery::Message;
-use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, Sequence};
-use spectrum_webhook_core::lane::{self, AttemptId, Ticket};
+use spectrum_webhook_core::ids::{PartitionId, ProjectId};
+use spectrum_webhook_core::lane::{self, AttemptId};
 use spectrum_webhook_core::partition::{Action, Input, LaneId, Partition};
-use spectrum_webhook_core::ports::{Acks, Change, Lease, Mark, Subscription, Tag};
+use spectrum_webhook_core::ports::{Acks, Lease, Mark, Subscription, Tag};
 use spectrum_webhook_core::time::Mono;
 
-use super::event::{Event, Happening, Targets};
+use super::event::{Event, Happening};
 use super::{World, short};
+use crate::body::MOST_BYTES;
 use crate::dice::Dice;
-
-/// One lane's write that waits or is on its way.
-#[derive(Clone, Debug)]
-pub(super) struct LaneWrite {
-    pub(super) lane: LaneId,
-    pub(super) ticket: Ticket,
-    pub(super) changes: Vec<Change>,
-}
-
-impl LaneWrite {
-    /// Whether what it did can only be told when it is committed by itself.
-    fn stands_alone(&self) -> bool {
-        self.changes.iter().any(Change::moves_by_rule)
-    }
-}
-
-/// An attempt that a lane asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) lane: LaneId,
-    pub(super) attempt: AttemptId,
-    pub(super) number: u32,
-    pub(super) event: EventId,
-    pub(super) sequence: Sequence,
-    pub(super) message: Option<Arc<Message>>,
-}
-
-/// An attempt on its way.
-#[derive(Clone, Debug)]
-pub(super) struct Flying {
-    pub(super) wanted: Wanted,
-    pub(super) url: String,
-    pub(super) body: bytes::Bytes,
-    pub(super) arrives: bool,
-    pub(super) takes: bool,
-    pub(super) has_arrived: bool,
-}
+use crate::ownership::{Flying, LaneWrite, Targets, Wanted, attempt_key, next_writes};
 
 pub(super) struct Owner {
     pub(super) name: u64,
@@ -111,15 +75,6 @@ impl Owner {
 
     pub(super) fn partition(&self) -> PartitionId {
         self.lease.partition
-    }
-
-    /// The next transaction, in the order in which the writes were asked for.
-    pub(super) fn next_writes(&mut self) -> Vec<LaneWrite> {
-        if self.writes.front().is_some_and(LaneWrite::stands_alone) {
-            return self.writes.pop_front().into_iter().collect();
-        }
-        let group = self.writes.iter().take_while(|write| !write.stands_alone()).count();
-        self.writes.drain(..group).collect()
     }
 }
 
@@ -211,7 +166,7 @@ impl World {
         let settled = !owner.marks.is_empty() || !owner.tags.is_empty();
         let settle = settled && !owner.settling;
         if commit {
-            owner.writing = owner.next_writes();
+            owner.writing = next_writes(&mut owner.writes);
         }
         owner.settling |= settle;
         let due = owner.machine.deadline();
@@ -222,7 +177,7 @@ impl World {
         let (unacknowledged, lanes) = (owner.machine.unacknowledged(), owner.machine.lanes());
         let bytes = owner.machine.bytes();
         self.checker.keeps(unacknowledged, window, lanes, webhooks);
-        if bytes > window * super::ingest::MOST_BYTES || (unacknowledged == 0 && bytes != 0) {
+        if bytes > window * MOST_BYTES || (unacknowledged == 0 && bytes != 0) {
             self.checker.cry(|| format!("{bytes} bytes in memory for {unacknowledged} messages"));
         }
         if commit {
@@ -295,10 +250,4 @@ impl World {
             self.owned_soon(ownership, Happening::Take);
         }
     }
-}
-
-/// Attempts of two lanes may have one name: the key tells them apart.
-fn attempt_key(wanted: &Wanted) -> AttemptId {
-    let lane = wanted.lane.webhook.0.as_u128() as u64;
-    AttemptId(wanted.attempt.0 ^ lane)
 }
