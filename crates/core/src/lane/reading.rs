@@ -162,6 +162,10 @@ impl Lane {
             self.resume.insert(item.event, Resume { attempts: item.attempts, sent: item.sent });
             self.forget_read_of(item.key);
             self.beyond.add(item.key);
+            // A read that left its row out would say that it is not there.
+            if self.fetch.as_ref().is_some_and(|fetch| fetch.reading.except.contains(&item.key)) {
+                self.void_read();
+            }
         } else {
             let place = self.tail.partition_point(|later| later.sequence < item.sequence);
             self.tail.insert(place, item);

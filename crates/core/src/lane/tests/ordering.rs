@@ -80,6 +80,22 @@ fn without_order_no_event_waits_for_another() {
 }
 
 #[test]
+fn what_is_put_back_while_a_read_is_under_way_that_left_it_out_is_read_later() {
+    let mut bench = bench(Ordering::None);
+    comes(&mut bench, &["a"; 5]);
+    bench.pass(LaneSettings::default().hold_after);
+    bench.commit();
+    answers(&mut bench, 2, 503);
+    answers(&mut bench, 1, 200);
+    assert!(bench.fetch.is_some(), "for the fifth: {:?}", bench.lane);
+    bench.change(Status::Disabled);
+    bench.change(Status::Enabled);
+    bench.read();
+    bench.flow();
+    assert_eq!((bench.backlog(), bench.lane.is_idle()), (vec![], true), "{:?}", bench.lane);
+}
+
+#[test]
 fn a_failing_space_holds_up_no_other_also_when_its_events_are_in_the_backlog() {
     let mut bench = bench(Ordering::Space);
     comes(&mut bench, &["bad", "bad", "good"]);
