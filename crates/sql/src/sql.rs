@@ -31,8 +31,9 @@ pub(crate) async fn run_rows<T>(
     (head, columns, tail): (&str, usize, &str),
     rows: &[T],
     bind: impl Fn(Statement, &T) -> Statement,
-) -> Result<u64, Fault> {
-    let mut changed = 0;
+) -> Result<(), Fault> {
+    // SQLite looks a numbered place up among all those before it; one without a number is the next.
+    let numbered = conn.backend_name() != "SQLite";
     let mut rest = rows;
     while !rest.is_empty() {
         let (chunk, behind) = rest.split_at(chunk_size(rest.len()));
@@ -40,16 +41,20 @@ pub(crate) async fn run_rows<T>(
         text.push_str(head);
         for row in 0..chunk.len() {
             text.push_str(if row == 0 { "(" } else { ",(" });
-            push_places(&mut text, row * columns, columns);
+            if numbered {
+                push_places(&mut text, row * columns, columns);
+            } else {
+                (0..columns).for_each(|column| text.push_str(if column == 0 { "?" } else { ",?" }));
+            }
             text.push(')');
         }
         text.push_str(tail);
         // Only fixed text and numbered places are in it.
         let statement = chunk.iter().fold(sqlx::query(AssertSqlSafe(text)), &bind);
-        changed += run(conn, statement).await?;
+        run(conn, statement).await?;
         rest = behind;
     }
-    Ok(changed)
+    Ok(())
 }
 
 /// A statement over a list: `text` says, for the list of numbered places, what it is; the list's values come first.

@@ -247,6 +247,7 @@ async fn a_row_that_cannot_be_read_is_handed_over_as_it_stands() {
     for n in 0..4 {
         publish(&embedded, &message(&format!("body {n}"))).await;
     }
+    embedded.close().await.expect("close");
     let mut conn = raw(dir.path()).await;
     for damage in [
         "UPDATE queue SET event = 'not an id' WHERE position = 1",
@@ -255,6 +256,7 @@ async fn a_row_that_cannot_be_read_is_handed_over_as_it_stands() {
     ] {
         sqlx::query(damage).execute(&mut conn).await.expect("damage");
     }
+    let embedded = open(&dir).await;
     let mut subscription = subscribe(&embedded).await;
     let taken = take(&mut *subscription).await;
     let bytes: Vec<Vec<u8>> =

@@ -27,12 +27,15 @@ const GROUP_BYTES: usize = 8 << 20;
 
 /// What hears of the outcome, after the commit. It runs even when whoever asked has gone.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), Fault>) + Send + Sync>;
+/// The same for a message, which it gets back with its position. Of one transaction, and from one to the next, these run
+/// in the order of the positions.
+pub(crate) type Appended = Box<dyn FnOnce(Result<(i64, Publication), Fault>) + Send + Sync>;
 
 /// A message for the embedded queue.
 pub(crate) struct Insert {
     pub(crate) partition: PartitionId,
     pub(crate) publication: Publication,
-    pub(crate) answer: Answer,
+    pub(crate) answer: Appended,
 }
 
 /// Positions of the embedded queue that are acknowledged.
@@ -45,16 +48,6 @@ pub(super) enum Request {
     Insert(Box<Insert>),
     Delete(Delete),
     Job(Box<dyn Job>),
-}
-
-impl Request {
-    fn answer(self, outcome: Result<(), Fault>) {
-        match self {
-            Self::Insert(insert) => (insert.answer)(outcome),
-            Self::Delete(delete) => (delete.answer)(outcome),
-            Self::Job(job) => job.answer(outcome),
-        }
-    }
 }
 
 /// Any other write.
@@ -223,6 +216,8 @@ struct Group {
     jobs: Vec<(Box<dyn Job>, Option<Fault>)>,
     deletes: Vec<Delete>,
     bytes: usize,
+    /// The position of the first insert, once it is made.
+    first: i64,
 }
 
 impl Group {
@@ -260,7 +255,7 @@ impl Group {
     }
 
     async fn perform(&mut self, conn: &mut Conn) -> Result<(), Fault> {
-        queue_rows::insert(conn, &self.inserts).await?;
+        self.first = queue_rows::insert(conn, &self.inserts).await?;
         for (job, failed) in &mut self.jobs {
             if job.can_fail() {
                 run_plain(conn, "SAVEPOINT job").await?;
@@ -278,14 +273,14 @@ impl Group {
     }
 
     fn answer(self, outcome: Result<(), Fault>) {
-        for insert in self.inserts {
-            (insert.answer)(outcome.clone());
+        for (position, insert) in (self.first..).zip(self.inserts) {
+            (insert.answer)(outcome.clone().map(|()| (position, insert.publication)));
         }
         for (job, failed) in self.jobs {
             job.answer(failed.map_or_else(|| outcome.clone(), Err));
         }
         for delete in self.deletes {
-            Request::Delete(delete).answer(outcome.clone());
+            (delete.answer)(outcome.clone());
         }
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersion};
+use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId};
 use spectrum_webhook_core::ports::{Admission, Admitted, IdempotencyKey, PortError, Verdict};
 use spectrum_webhook_core::time::Millis;
 use tokio::sync::watch;
 
+use super::lookups::{Known, LookUps};
 use crate::database::Database;
 use crate::error::Fault;
-use crate::sql::{Columns as _, Conn};
 
 const PORT: &str = "admission";
 /// How long a repeat waits for the outcome of the post before it.
@@ -28,7 +28,7 @@ const CROWDED: usize = 4_096;
 
 /// Admission over memory and the SQLite file.
 pub struct EmbeddedAdmission {
-    database: Database,
+    look_ups: LookUps,
     entries: Mutex<Entries>,
     /// Rises when an outcome is known.
     outcomes: watch::Sender<u64>,
@@ -76,7 +76,12 @@ enum Found {
 
 impl EmbeddedAdmission {
     pub(super) fn new(database: Database) -> Self {
-        Self { database, entries: Mutex::default(), outcomes: watch::Sender::new(0), patience: PATIENCE }
+        Self {
+            look_ups: LookUps::new(database),
+            entries: Mutex::default(),
+            outcomes: watch::Sender::new(0),
+            patience: PATIENCE,
+        }
     }
 
     fn look(&self, key: &Key, body: &[u8; 32], now: Millis) -> Found {
@@ -117,9 +122,9 @@ impl Admission for EmbeddedAdmission {
     ) -> Result<Admitted, PortError> {
         let failed = |fault: Fault| fault.at(PORT, "begin");
         let Some(key) = key else {
-            let read = self.database.read(move |conn| Box::pin(registry(conn, project))).await;
+            let known = self.look_ups.ask(project, None, now).await.map_err(failed)?;
             let verdict = Verdict::Publish { id: proposed, again: false };
-            return Ok(Admitted { verdict, registry: read.map_err(failed)? });
+            return Ok(Admitted { verdict, registry: known.registry });
         };
         let place = (project, key.key);
         let mut outcomes = self.outcomes.subscribe();
@@ -136,9 +141,7 @@ impl Admission for EmbeddedAdmission {
                 found = Found::Unknown(id);
                 beside = true;
             }
-            let digest = key.key;
-            let read = self.database.read(move |conn| Box::pin(look_up(conn, project, digest, now))).await;
-            let (registry, record) = read.map_err(failed)?;
+            let Known { registry, record } = self.look_ups.ask(project, Some(key.key), now).await.map_err(failed)?;
             let verdict = match (record, found) {
                 (Some((_, body)), _) if body != key.body => Verdict::Mismatch,
                 (Some((id, _)), _) => Verdict::Duplicate(id),
@@ -179,37 +182,6 @@ impl Admission for EmbeddedAdmission {
         self.outcomes.send_modify(|outcomes| *outcomes += 1);
         Ok(())
     }
-}
-
-async fn registry(conn: &mut Conn, project: ProjectId) -> Result<Option<RegistryVersion>, Fault> {
-    let sql = "SELECT registry FROM projects WHERE id = $1 AND deleted_at IS NULL";
-    let row = sqlx::query(sql).bind(project.to_string()).fetch_optional(conn).await?;
-    row.map(|row| row.int(0).map(RegistryVersion)).transpose()
-}
-
-/// A durable post: its event, and the digest of its body.
-type Record = (EventId, [u8; 32]);
-
-/// The project's version and the record of a key that has not expired, in one statement.
-async fn look_up(
-    conn: &mut Conn,
-    project: ProjectId,
-    key: [u8; 32],
-    now: Millis,
-) -> Result<(Option<RegistryVersion>, Option<Record>), Fault> {
-    let sql = "SELECT (SELECT registry FROM projects WHERE id = $1 AND deleted_at IS NULL), i.event, i.body \
-               FROM (SELECT 1) AS one LEFT JOIN idempotency i \
-               ON i.project = $1 AND i.key = $2 AND i.expires_at > $3";
-    let row = sqlx::query(sql).bind(project.to_string()).bind(&key[..]).bind(now.0).fetch_one(conn).await?;
-    let registry = row.maybe_int(0)?.map(RegistryVersion);
-    let record = match row.maybe_blob(2)? {
-        Some(body) => {
-            let body = body.try_into().map_err(|_| Fault::Corrupt("an idempotency record".to_owned()))?;
-            Some((EventId(row.uuid(1)?), body))
-        }
-        None => None,
-    };
-    Ok((registry, record))
 }
 
 #[cfg(test)]

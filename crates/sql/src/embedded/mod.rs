@@ -4,15 +4,19 @@
 //! | --- | --- |
 //! | `queue`, `subscription` | the queue: publishing, and consuming a partition in order |
 //! | `queue_rows` | its rows |
+//! | `fresh` | its newest messages, in memory, so that they are not read back |
 //! | `leases` | who holds which partition: memory, since there is one process |
 //! | `lock` | the sequence lock over it, and the marks |
 //! | `admission` | repeats: what is pending in memory, what is durable beside the queue |
+//! | `lookups` | what admission asks of the file |
 //! | `announcements` | news of the registry, also of changes that other processes made |
 
 mod admission;
 mod announcements;
+mod fresh;
 mod leases;
 mod lock;
+mod lookups;
 mod queue;
 pub(crate) mod queue_rows;
 mod subscription;

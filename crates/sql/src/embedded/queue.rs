@@ -10,6 +10,7 @@ use spectrum_webhook_core::ids::PartitionId;
 use spectrum_webhook_core::ports::{Lease, PortError, Publication, Queue, Subscription};
 use tokio::sync::{oneshot, watch};
 
+use super::fresh::Fresh;
 use super::queue_rows;
 use super::subscription::EmbeddedSubscription;
 use crate::database::{Database, Insert};
@@ -32,6 +33,7 @@ pub(super) struct Partition {
     pub(super) id: PartitionId,
     pub(super) signal: watch::Sender<Signal>,
     pub(super) consumer: Mutex<Consumer>,
+    pub(super) fresh: Mutex<Fresh>,
 }
 
 /// What consumers wait for.
@@ -59,7 +61,9 @@ impl EmbeddedQueue {
     fn partition(&self, id: PartitionId) -> Arc<Partition> {
         let make = || {
             let consumer = Consumer { active: None, taken: self.opened_at };
-            Arc::new(Partition { id, signal: watch::Sender::new(Signal::default()), consumer: Mutex::new(consumer) })
+            let signal = watch::Sender::new(Signal::default());
+            let fresh = Mutex::new(Fresh::behind(self.opened_at));
+            Arc::new(Partition { id, signal, consumer: Mutex::new(consumer), fresh })
         };
         Arc::clone(self.partitions.lock().entry(id).or_insert_with(make))
     }
@@ -70,11 +74,12 @@ impl Queue for EmbeddedQueue {
     async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), PortError> {
         let target = self.partition(partition);
         let (reply, committed) = oneshot::channel();
-        let answer = Box::new(move |outcome: Result<(), Fault>| {
+        let answer = Box::new(move |outcome: Result<(i64, Publication), Fault>| {
             // Also when the publisher has gone: its message is there.
-            if outcome.is_ok() {
+            let outcome = outcome.map(|(position, publication)| {
+                target.fresh.lock().push(position, publication);
                 target.signal.send_modify(|signal| signal.published += 1);
-            }
+            });
             let _ = reply.send(outcome);
         });
         let insert = Insert { partition, publication, answer };

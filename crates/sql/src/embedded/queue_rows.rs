@@ -14,10 +14,11 @@ use crate::database::Insert;
 use crate::error::Fault;
 use crate::sql::{Columns as _, Conn, run, run_rows};
 
-/// Appends messages, and the idempotency records that came with them.
-pub(crate) async fn insert(conn: &mut Conn, inserts: &[Insert]) -> Result<(), Fault> {
+/// Appends messages, and the idempotency records that came with them. Returns the first message's position; the others
+/// follow it one by one, for nobody else appends.
+pub(crate) async fn insert(conn: &mut Conn, inserts: &[Insert]) -> Result<i64, Fault> {
     if inserts.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let head = "INSERT INTO queue (partition_id, event, project, event_type, accepted_at, registry, traceparent, \
                 again, purpose, body) VALUES ";
@@ -36,6 +37,7 @@ pub(crate) async fn insert(conn: &mut Conn, inserts: &[Insert]) -> Result<(), Fa
             .bind(&message.body[..])
     })
     .await?;
+    let last = sqlx::query("SELECT last_insert_rowid()").fetch_one(&mut *conn).await?.int(0)?;
     let records: Vec<(&Message, &IdempotencyKey)> = inserts
         .iter()
         .filter_map(|insert| insert.publication.idempotency.as_ref().map(|key| (&insert.publication.message, key)))
@@ -53,7 +55,8 @@ pub(crate) async fn insert(conn: &mut Conn, inserts: &[Insert]) -> Result<(), Fa
             .bind(key.expires_at.0)
     })
     .await?;
-    Ok(())
+    let before = i64::try_from(inserts.len() - 1).unwrap_or(i64::MAX);
+    Ok(last.saturating_sub(before))
 }
 
 /// A purpose in its column; an event, which almost every message is, takes no room.

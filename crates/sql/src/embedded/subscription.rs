@@ -9,7 +9,7 @@ use spectrum_webhook_core::ports::{Acks, PortError, Subscription, Tag, Taken};
 use tokio::sync::{oneshot, watch};
 
 use super::queue::{PORT, Partition, Signal};
-use super::queue_rows::{self, Range};
+use super::queue_rows::{self, QueueRow, Range};
 use crate::database::{Database, Delete};
 use crate::error::Fault;
 
@@ -79,24 +79,10 @@ impl EmbeddedSubscription {
         }
         consumer.active == Some(self.shared.id)
     }
-}
 
-#[async_trait]
-impl Subscription for EmbeddedSubscription {
-    async fn take(&mut self, messages: usize, bytes: usize) -> Result<Vec<Taken>, PortError> {
-        let unacknowledged = self.shared.count().ok_or_else(|| Shared::ended("take"))?;
-        let rows = messages.min(self.prefetch.saturating_sub(unacknowledged));
-        if rows == 0 || !self.activate() {
-            return Ok(Vec::new());
-        }
-        let published = self.signals.borrow().published;
-        let range = Range { partition: self.shared.partition.id, behind: self.cursor, rows, bytes };
-        let read = self.shared.database.read(move |conn| Box::pin(queue_rows::read(conn, range))).await;
-        let (rows, more) = read.map_err(|fault| {
-            self.shared.end();
-            fault.at(PORT, "take")
-        })?;
-        // Nothing has changed until here, so that a cancelled take takes nothing.
+    /// Rows were read behind the cursor; the flag says that there may be more, and the number what was published by
+    /// then.
+    fn took(&mut self, rows: Vec<QueueRow>, more: bool, published: u64) -> Vec<Taken> {
         self.more = more;
         self.seen = published;
         if let Some(last) = rows.last() {
@@ -112,7 +98,37 @@ impl Subscription for EmbeddedSubscription {
             redelivered: row.again || row.position <= self.redelivered_up_to,
             message: row.message,
         });
-        Ok(taken.collect())
+        taken.collect()
+    }
+}
+
+#[async_trait]
+impl Subscription for EmbeddedSubscription {
+    async fn take(&mut self, messages: usize, bytes: usize) -> Result<Vec<Taken>, PortError> {
+        let unacknowledged = self.shared.count().ok_or_else(|| Shared::ended("take"))?;
+        let rows = messages.min(self.prefetch.saturating_sub(unacknowledged));
+        if rows == 0 || !self.activate() {
+            return Ok(Vec::new());
+        }
+        let published = self.signals.borrow().published;
+        let fresh = self.shared.partition.fresh.lock().take(self.cursor, rows, bytes);
+        if let Some((fresh, more)) = fresh {
+            let fresh = fresh.into_iter().map(|(position, publication)| QueueRow {
+                position,
+                again: publication.again,
+                size: publication.message.body.len(),
+                message: Ok(publication.message),
+            });
+            return Ok(self.took(fresh.collect(), more, published));
+        }
+        let range = Range { partition: self.shared.partition.id, behind: self.cursor, rows, bytes };
+        let read = self.shared.database.read(move |conn| Box::pin(queue_rows::read(conn, range))).await;
+        let (rows, more) = read.map_err(|fault| {
+            self.shared.end();
+            fault.at(PORT, "take")
+        })?;
+        // Nothing has changed until here, so that a cancelled take takes nothing.
+        Ok(self.took(rows, more, published))
     }
 
     async fn ready(&mut self) -> Result<(), PortError> {
@@ -126,6 +142,10 @@ impl Subscription for EmbeddedSubscription {
             // The sender lives as long as this subscription.
             self.signals.changed().await.map_err(|_| Fault::closed().at(PORT, "wait"))?;
         }
+    }
+
+    fn buffered(&self) -> usize {
+        self.shared.partition.fresh.lock().bytes()
     }
 
     fn acks(&self) -> Arc<dyn Acks> {
