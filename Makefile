@@ -14,12 +14,17 @@ ONLY ?=
 # How long each fuzz target runs, and which; all when it is empty.
 SECONDS ?= 60
 TARGET ?=
+# Which measures of the benchmark, and which backends; all when it is empty. What it is compared with.
+MEASURES ?=
+BACKENDS ?=
+ROUNDS ?= 3
+BASE ?=
 # Made-up calls of each operation of the API, and their seed.
 CASES ?= 200
 
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spectrum-webhook/bin:$(PATH)
 
-.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api setup
+.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api bench bench-compare flame setup
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
@@ -73,6 +78,12 @@ api: setup ## Calls made up by the API's description: CASES=n for each operation
 	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
 	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" API_CASES=$(CASES) API_SEED=$(SEED) \
 		cargo test --package spectrum-webhook-tests --test system api:: -- --nocapture
+
+bench: setup ## The release build beside the limit of this machine: MEASURES=name,name BACKENDS=name ROUNDS=n (docs/performance.md)
+	@cargo build --release --quiet --package spectrum-webhook --package spectrum-webhook-bench --bins
+	@"$${CARGO_TARGET_DIR:-target}/release/spectrum-webhook-bench" suite --rounds $(ROUNDS) \
+		$(if $(MEASURES),--only $(MEASURES)) $(if $(BACKENDS),--backends $(BACKENDS)) \
+		--out "$${CARGO_TARGET_DIR:-target}/bench"
 
 setup:
 	@tests/setup.sh

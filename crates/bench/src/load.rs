@@ -1,83 +1,182 @@
-//! The clients that post.
+//! The clients that post. Each has streams of its own and posts them in turn, so that the events of a stream are posted
+//! one after the other, each behind the answer to the one before.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use bytes::Bytes;
+use anyhow::{Context as _, Result, bail};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::server::Project;
+use crate::event::{self, Marks};
+use crate::http1::{Connection, Head, request};
 
+/// A project, as its clients know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Project {
+    pub(crate) id: String,
+    /// The header's value.
+    pub(crate) authorization: String,
+}
+
+/// Where events are posted to: stream `s` belongs to project `s % projects`.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) api: SocketAddr,
+    pub(crate) projects: Arc<Vec<Project>>,
+    /// By stream: the number of its next event.
+    pub(crate) streams: Arc<Vec<AtomicU64>>,
+}
+
+impl Target {
+    pub(crate) fn new(api: SocketAddr, projects: Vec<Project>, streams: usize) -> Self {
+        let streams = (0..streams).map(|_| AtomicU64::new(0)).collect();
+        Self { api, projects: Arc::new(projects), streams: Arc::new(streams) }
+    }
+
+    /// Events that were posted so far.
+    pub(crate) fn posted(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// What is posted in one go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// The number of the first event.
-    pub(crate) first: usize,
-    pub(crate) events: usize,
     pub(crate) clients: usize,
+    /// Bytes of an event, about.
     pub(crate) size: usize,
+    /// Events of a request; 1 is not a batch.
+    pub(crate) batch: usize,
+    /// Events a second in all; `None` is as many as are accepted.
     pub(crate) rate: Option<f64>,
+    /// Whichever comes first.
+    pub(crate) seconds: f64,
+    pub(crate) events: u64,
 }
 
-/// Posts all events, each numbered; returns how long each `202` took, in microseconds.
-pub(crate) async fn post(
+/// What came of it.
+pub(crate) struct Posted {
+    pub(crate) events: u64,
+    pub(crate) took: Duration,
+    /// How long an answer took, in microseconds.
+    pub(crate) times: Histogram<u64>,
+}
+
+struct Client {
     plan: Plan,
-    api: SocketAddr,
-    projects: Arc<Vec<Project>>,
+    target: Target,
     start: Instant,
-) -> Result<Histogram<u64>> {
-    let next = Arc::new(AtomicUsize::new(0));
-    let client = reqwest::Client::builder().pool_max_idle_per_host(plan.clients).build()?;
-    let mut clients = JoinSet::new();
-    for _ in 0..plan.clients {
-        let (next, projects, client) = (Arc::clone(&next), Arc::clone(&projects), client.clone());
-        clients.spawn(async move {
-            let mut times = Histogram::<u64>::new(3)?;
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= plan.events {
-                    return Ok::<_, anyhow::Error>(times);
-                }
+    /// Events that may still be posted, by all clients together.
+    left: Arc<AtomicU64>,
+    connection: Connection,
+    body: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+/// Posts by the plan; the times that the events say count from `start`.
+pub(crate) async fn post(plan: Plan, target: &Target, start: Instant) -> Result<Posted> {
+    let left = Arc::new(AtomicU64::new(plan.events));
+    let clients = plan.clients.min(target.streams.len());
+    let before = target.posted();
+    let mut running = JoinSet::new();
+    for number in 0..clients {
+        let client = Client {
+            plan,
+            target: target.clone(),
+            start,
+            left: Arc::clone(&left),
+            connection: Connection::connect(target.api).await.context("the API")?,
+            body: Vec::new(),
+            bytes: Vec::new(),
+        };
+        running.spawn(client.run(number, clients));
+    }
+    let mut times = Histogram::<u64>::new(3)?;
+    while let Some(ended) = running.join_next().await {
+        times.add(ended??)?;
+    }
+    Ok(Posted { events: target.posted() - before, took: start.elapsed(), times })
+}
+
+impl Client {
+    async fn run(mut self, number: usize, clients: usize) -> Result<Histogram<u64>> {
+        let mut times = Histogram::<u64>::new(3)?;
+        let streams = self.target.streams.len();
+        let end = self.start + Duration::from_secs_f64(self.plan.seconds);
+        for turn in 0_u64.. {
+            for stream in (number..streams).step_by(clients) {
                 let mut posted = Instant::now();
-                if let Some(rate) = plan.rate {
-                    // An event that has to wait for a client counts from when it was due.
-                    posted = start + Duration::from_secs_f64(number as f64 / rate);
-                    sleep_until(posted.into()).await;
+                if let Some(rate) = self.plan.rate {
+                    let before = (turn * streams as u64 + stream as u64) as f64 * self.plan.batch as f64;
+                    let due = self.start + Duration::from_secs_f64(before / rate);
+                    if due >= end {
+                        return Ok(times);
+                    }
+                    if due > posted {
+                        // When the clock wakes a client is no delay of the system's.
+                        sleep_until(due.into()).await;
+                        posted = Instant::now();
+                    } else {
+                        // That the client was not free is.
+                        posted = due;
+                    }
+                } else if posted >= end {
+                    return Ok(times);
                 }
-                let number = plan.first + number;
-                let project = &projects[number % projects.len()];
-                let answer = client
-                    .post(format!("http://{api}/projects/{}/events", project.id))
-                    .basic_auth(&project.id, Some(&project.secret))
-                    .header("content-type", "application/json")
-                    .body(event(number, posted.saturating_duration_since(start), plan.size))
-                    .send()
-                    .await?;
-                if answer.status() != 202 {
-                    bail!("{}: {}", answer.status(), answer.text().await?);
+                let took = |left: u64| left.checked_sub(self.plan.batch as u64);
+                if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, took).is_err() {
+                    return Ok(times);
                 }
+                self.send(stream, posted).await?;
                 times.record(u64::try_from(posted.elapsed().as_micros())?)?;
             }
-        });
+        }
+        Ok(times)
     }
-    let mut all = Histogram::<u64>::new(3)?;
-    while let Some(times) = clients.join_next().await {
-        all.add(times??)?;
+
+    async fn send(&mut self, stream: usize, posted: Instant) -> Result<()> {
+        let Plan { batch, size, .. } = self.plan;
+        let posted = u64::try_from(posted.saturating_duration_since(self.start).as_micros())?;
+        // Nobody else posts to this stream.
+        let first = self.target.streams[stream].load(Ordering::Relaxed);
+        self.body.clear();
+        for number in first..first + batch as u64 {
+            event::write(&mut self.body, Marks { stream, number, posted }, size);
+            if batch > 1 {
+                self.body.push(b'\n');
+            }
+        }
+        let project = &self.target.projects[stream % self.target.projects.len()];
+        let (path, content_type) = match batch {
+            1 => (format!("/projects/{}/events", project.id), "application/json"),
+            _ => (format!("/projects/{}/events/batch", project.id), "application/x-ndjson"),
+        };
+        let head = Head {
+            method: "POST",
+            path: &path,
+            host: self.target.api,
+            authorization: &project.authorization,
+            content_type,
+        };
+        request(&mut self.bytes, &head, &self.body);
+        let answer = self.connection.exchange(&self.bytes).await.context("a post")?;
+        let taken = match answer.status {
+            202 => 1,
+            200 => times_in(&answer.body, br#""duplicate":false"#),
+            _ => 0,
+        };
+        if taken != batch {
+            bail!("of {batch} events {taken} were taken: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
+        }
+        self.target.streams[stream].store(first + batch as u64, Ordering::Relaxed);
+        Ok(())
     }
-    Ok(all)
 }
 
-/// An event that says its number and when it was posted.
-fn event(number: usize, posted: Duration, size: usize) -> Bytes {
-    let posted = posted.as_micros();
-    let head = format!(
-        r#"{{"n":{number},"t":{posted},"event":"messages","space":{{"id":"s","platform":"imessage"}},"message":{{"id":"m{number}","platform":"imessage","direction":"inbound","timestamp":"2026-01-02T03:04:05Z","sender":{{"id":"u","platform":"imessage"}},"space":{{"id":"s","platform":"imessage"}},"content":{{"type":"text","text":""#
-    );
-    let tail = r#""}}}"#;
-    let filling = "x".repeat(size.saturating_sub(head.len() + tail.len()));
-    Bytes::from(format!("{head}{filling}{tail}"))
+fn times_in(text: &[u8], what: &[u8]) -> usize {
+    text.windows(what.len()).filter(|window| *window == what).count()
 }

@@ -1,0 +1,113 @@
+//! The measures. In each round every contender has its turn, in an order that changes.
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `throughput` | accepted and delivered a second, processor time, memory |
+
+mod throughput;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::args::{Measure, Suite};
+use crate::load::Plan;
+use crate::progress::{say, step};
+use crate::report::{Report, compare};
+use crate::system::{Backend, Contender, Scene, Services, System};
+
+/// How long each contender is warmed up.
+const WARM_UP: f64 = 2.0;
+
+/// Runs what was chosen and writes the report after each measure, so that nothing is lost of a run that is broken off.
+pub(crate) async fn run(suite: Suite) -> Result<()> {
+    let mut stage = Stage { report: Report::new(), contenders: contenders(&suite)?, suite };
+    let all = [Measure::Throughput];
+    for measure in all {
+        if !stage.suite.only.is_empty() && !stage.suite.only.contains(&measure) {
+            continue;
+        }
+        step(&format!("== {measure:?}"));
+        match measure {
+            Measure::Throughput => throughput::measure(&mut stage).await?,
+            _ => {}
+        }
+        stage.report.write(&stage.suite.out)?;
+    }
+    if stage.suite.base.is_some() {
+        say(&compare::bases(&stage.report));
+    }
+    say(&format!("written to {}", stage.suite.out.join("report.md").display()));
+    Ok(())
+}
+
+fn contenders(suite: &Suite) -> Result<Vec<Contender>> {
+    let other = suite.base.clone().map_or(Contender::Limit, Contender::Base);
+    Ok(vec![Contender::Product(product(suite.binary.as_deref())?), other])
+}
+
+/// The product's executable.
+pub(crate) fn product(given: Option<&Path>) -> Result<PathBuf> {
+    match given {
+        Some(given) => Ok(given.to_owned()),
+        None => Ok(std::env::current_exe()?.with_file_name("spectrum-webhook")),
+    }
+}
+
+/// What a measure works with.
+struct Stage {
+    suite: Suite,
+    contenders: Vec<Contender>,
+    report: Report,
+}
+
+/// All contenders of a scene, running.
+struct Cast {
+    systems: Vec<System>,
+    /// Ends after them.
+    _services: Option<Services>,
+}
+
+impl Stage {
+    /// As many as are accepted.
+    fn plan(&self) -> Plan {
+        let Suite { clients, size, seconds, .. } = self.suite;
+        Plan { clients, size, batch: 1, rate: None, seconds, events: u64::MAX }
+    }
+
+    fn scene(&self, backend: Backend, projects: usize, urls: usize) -> Scene {
+        Scene { backend, projects, streams: 1, urls, dispatchers: self.suite.dispatchers }
+    }
+
+    /// Starts the contenders over the same services, and warms them up.
+    async fn cast(&self, scene: Scene) -> Result<Cast> {
+        step(&format!("{}: {} projects of {} URLs", scene.backend.name(), scene.projects, scene.urls));
+        let services = match scene.backend {
+            Backend::Cluster => Some(Services::start().await?),
+            Backend::Embedded => None,
+        };
+        let mut systems = Vec::new();
+        for contender in &self.contenders {
+            let name = contender.name();
+            let system = System::start(contender, scene, services.as_ref()).await.context(name)?;
+            system.run(Plan { seconds: WARM_UP.min(self.suite.seconds), ..self.plan() }).await.context(name)?;
+            systems.push(system);
+        }
+        Ok(Cast { systems, _services: services })
+    }
+}
+
+impl Cast {
+    /// The order of a round: each is first in turn.
+    fn turn(&self, round: usize) -> impl Iterator<Item = &System> {
+        let (behind, front) = self.systems.split_at(round % self.systems.len());
+        front.iter().chain(behind)
+    }
+
+    async fn stop(self) -> Result<()> {
+        for system in self.systems {
+            system.stop().await?;
+        }
+        Ok(())
+    }
+}

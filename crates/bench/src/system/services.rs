@@ -1,0 +1,53 @@
+//! The services of a cluster: private ones, as the tests start them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, anyhow};
+use spectrum_webhook_testkit::services::{Postgres, PostgresSetup, Rabbit, RabbitSetup, Redis, RedisSetup};
+
+use super::processes::{self, Roles};
+
+/// Running services; they end with this.
+pub(crate) struct Services {
+    _rabbit: Rabbit,
+    _redis: Redis,
+    postgres: Postgres,
+    /// The settings that name them.
+    pub(super) settings: BTreeMap<&'static str, String>,
+    pub(super) roles: Roles,
+}
+
+/// The same in all processes of a cluster.
+const MASTER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const DATABASE: &str = "postgres";
+
+impl Services {
+    /// Starts RabbitMQ, Redis and PostgreSQL, empty.
+    pub(crate) async fn start() -> Result<Self> {
+        tokio::task::spawn_blocking(Self::launch).await?
+    }
+
+    fn launch() -> Result<Self> {
+        let (rabbit, redis, postgres) = std::thread::scope(|scope| {
+            let rabbit = scope.spawn(|| Rabbit::launch(&RabbitSetup::default()));
+            let postgres = scope.spawn(|| Postgres::launch(&PostgresSetup::default()));
+            let redis = Redis::launch(&RedisSetup::default());
+            (rabbit.join(), redis, postgres.join())
+        });
+        let ended = |_| anyhow!("a service did not start");
+        let (rabbit, postgres) = (rabbit.map_err(ended)?, postgres.map_err(ended)?);
+        let settings = BTreeMap::from([
+            ("SPECTRUM_AMQP_URL", rabbit.url()),
+            ("SPECTRUM_REDIS_URL", redis.url()),
+            ("SPECTRUM_DATABASE_URL", postgres.url_of(DATABASE)),
+            ("SPECTRUM_MASTER_KEY", MASTER_KEY.to_owned()),
+        ]);
+        Ok(Self { _rabbit: rabbit, _redis: redis, postgres, settings, roles: processes::services() })
+    }
+
+    /// Runs a statement in the product's database.
+    pub(super) fn execute(&self, sql: &str) -> Result<()> {
+        let said = self.postgres.try_execute(&self.postgres.url_of(DATABASE), sql);
+        said.map(|_| ()).map_err(|said| anyhow!("PostgreSQL: {said}"))
+    }
+}
