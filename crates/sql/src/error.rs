@@ -162,6 +162,15 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error() {
+            Some(failure) => sqlite(failure.extended_code, &error),
+            None => plain(&error),
+        }
+    }
+}
+
 /// PostgreSQL's code of a failure, and what it said.
 pub(crate) fn refusal_code(fault: &Fault) -> Option<(&str, &str)> {
     match fault {
@@ -170,11 +179,11 @@ pub(crate) fn refusal_code(fault: &Fault) -> Option<(&str, &str)> {
     }
 }
 
-fn plain(error: &sqlx::Error) -> Fault {
+fn plain(error: &dyn std::error::Error) -> Fault {
     Fault::unavailable(error.to_string())
 }
 
-fn sqlite(code: i32, error: &sqlx::Error) -> Fault {
+fn sqlite(code: i32, error: &dyn std::error::Error) -> Fault {
     let (kind, what) = match code & 0xff {
         5 | 6 => (Kind::Other, "the database is locked by another process"),
         8 => (Kind::ReadOnly, "the database is read-only"),

@@ -2,4 +2,6 @@
 use clap::Args;
 #[derive(Args, Debug)]
 pub(crate) struct Stage {}
-pub(crate) async fn run(_: Stage) -> anyhow::Result<()> { Ok(()) }
+pub(crate) async fn run(_: Stage) -> anyhow::Result<()> {
+    Ok(())
+}

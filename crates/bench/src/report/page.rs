@@ -89,4 +89,5 @@ impl Report {
     }
 }
 
-const HEAD: &str = "| figure | product | limit | beside | ratio | goal | reached |\n| --- | --- | --- | --- | --- | --- | --- |";
+const HEAD: &str =
+    "| figure | product | limit | beside | ratio | goal | reached |\n| --- | --- | --- | --- | --- | --- | --- |";

@@ -44,7 +44,8 @@ pub(super) fn services() -> Roles {
     for (role, program) in [("rabbitmq", "beam.smp"), ("redis", "redis-server"), ("postgresql", "postgres")] {
         // A process whose parent has the same name is counted with it.
         let is = |id: &u32| all.get(id).is_some_and(|stat| stat.name == program);
-        let ids: Vec<u32> = all.iter().filter(|(id, stat)| is(id) && !is(&stat.parent) && mine(**id)).map(|(id, _)| *id).collect();
+        let ids: Vec<u32> =
+            all.iter().filter(|(id, stat)| is(id) && !is(&stat.parent) && mine(**id)).map(|(id, _)| *id).collect();
         if !ids.is_empty() {
             roles.insert(role, ids);
         }

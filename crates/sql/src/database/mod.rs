@@ -1,6 +1,7 @@
 //! The database: the SQLite file, with one writer that groups what is written and a few readers; or PostgreSQL, with a
 //! pool of connections.
 
+mod group;
 mod migrate;
 mod postgres;
 mod readers;
@@ -116,8 +117,9 @@ impl Database {
             let _ = sqlx::Connection::close(conn).await;
             return Err(unready.opening(&path));
         }
+        let writer = place.connect_directly().and_then(|direct| Writer::start(direct, conn)).map_err(opening)?;
         let readers = Box::new(Readers::new(place, options.readers));
-        let engine = Engine::Sqlite { writer: Writer::start(conn), readers };
+        let engine = Engine::Sqlite { writer, readers };
         Ok(Self { shared: Arc::new(Shared { engine, cipher }) })
     }
 
@@ -204,6 +206,14 @@ impl Database {
             Engine::Sqlite { writer, .. } => writer.write(work, false).await,
             Engine::Postgres(pool) => pool.write(work).await,
         }
+    }
+
+    /// The same in SQLite alone, where each row costs less; PostgreSQL has none of it.
+    pub(crate) async fn write_directly(
+        &self,
+        work: impl FnMut(&rusqlite::Connection) -> Result<(), Fault> + Send + 'static,
+    ) -> Result<(), Fault> {
+        self.writer()?.write_directly(work).await
     }
 
     /// Puts a message into the embedded queue. The answer comes through it, after the commit.

@@ -1,6 +1,6 @@
 //! What only SQLite needs: where the file is, and how a connection is set up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -28,6 +28,7 @@ const READER: &str = "
 /// A database file.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
+    path: PathBuf,
     options: AnyConnectOptions,
     synchronous_off: bool,
 }
@@ -45,14 +46,24 @@ impl Place {
         let file = url::Url::from_file_path(path).map_err(|()| unusable())?;
         let options: AnyConnectOptions =
             format!("sqlite://{}?mode=rwc", file.path()).parse().map_err(|_| unusable())?;
-        Ok(Self { options: options.disable_statement_logging(), synchronous_off })
+        Ok(Self { path: path.to_owned(), options: options.disable_statement_logging(), synchronous_off })
     }
 
-    /// The connection that writes.
+    /// The connection that writes what PostgreSQL writes too.
     pub(super) async fn connect_writer(&self) -> Result<Conn, Fault> {
         let mut conn = self.connect(WRITER).await?;
         if self.synchronous_off {
             sqlx::raw_sql("PRAGMA synchronous = OFF").execute(&mut conn).await?;
+        }
+        Ok(conn)
+    }
+
+    /// The other connection that writes; the file is there.
+    pub(super) fn connect_directly(&self) -> Result<rusqlite::Connection, Fault> {
+        let conn = rusqlite::Connection::open(&self.path)?;
+        conn.execute_batch(WRITER)?;
+        if self.synchronous_off {
+            conn.execute_batch("PRAGMA synchronous = OFF")?;
         }
         Ok(conn)
     }

@@ -1,5 +1,8 @@
-//! The one connection that writes. It takes all requests that wait, runs them in one transaction, commits once and
-//! then answers them all: the cost of a commit is shared by whoever waits for it.
+//! The one thread that writes. It takes all requests that wait, runs them in one transaction, commits once and then
+//! answers them all: the cost of a commit is shared by whoever waits for it.
+//!
+//! It has two connections, and never a transaction on both. What each event needs runs directly on the one, where a
+//! prepared statement costs a row what SQLite costs; jobs, whose SQL is also PostgreSQL's, run on the other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,19 +14,14 @@ use spectrum_webhook_core::ids::PartitionId;
 use spectrum_webhook_core::ports::Publication;
 use sqlx::Connection as _;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
+use super::group::{Connections, Group};
 use super::sqlite;
-use crate::embedded::queue_rows;
 use crate::error::Fault;
 use crate::sql::{Conn, run_plain};
 
 /// Requests that may wait; more wait to be let in.
 const WAITING: usize = 1_024;
-/// Requests of one transaction.
-const GROUP: usize = 512;
-/// Bytes of bodies after which a transaction takes no more requests.
-const GROUP_BYTES: usize = 8 << 20;
 
 /// What hears of the outcome, after the commit. It runs even when whoever asked has gone.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), Fault>) + Send + Sync>;
@@ -46,8 +44,15 @@ pub(crate) struct Delete {
 
 pub(super) enum Request {
     Insert(Box<Insert>),
+    Direct(Direct),
     Delete(Delete),
     Job(Box<dyn Job>),
+}
+
+/// A write that fails only when the database does, and that SQLite alone knows.
+pub(super) struct Direct {
+    pub(super) work: Box<dyn FnMut(&rusqlite::Connection) -> Result<(), Fault> + Send>,
+    pub(super) reply: oneshot::Sender<Result<(), Fault>>,
 }
 
 /// Any other write.
@@ -94,7 +99,8 @@ where
 pub(super) struct Writer {
     /// `None` once it is closed.
     sender: Mutex<Option<mpsc::Sender<Request>>>,
-    task: Mutex<Option<JoinHandle<Result<(), Fault>>>>,
+    /// How the thread ended.
+    ended: Mutex<Option<oneshot::Receiver<Result<(), Fault>>>>,
     state: Arc<State>,
 }
 
@@ -108,11 +114,20 @@ struct State {
 }
 
 impl Writer {
-    pub(super) fn start(conn: Conn) -> Self {
+    /// Starts the thread. The runtime is the one that this is called in.
+    pub(super) fn start(direct: rusqlite::Connection, jobs: Conn) -> Result<Self, Fault> {
         let (sender, receiver) = mpsc::channel(WAITING);
+        let (end, ended) = oneshot::channel();
         let state = Arc::new(State::default());
-        let task = tokio::spawn(serve(conn, receiver, Arc::clone(&state)));
-        Self { sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)), state }
+        let connections = Connections { direct, jobs, runtime: tokio::runtime::Handle::current() };
+        let shared = Arc::clone(&state);
+        let serves = move || {
+            // Whoever waits for the end may have gone. After a panic it is told by the channel.
+            let _ = end.send(serve(connections, receiver, &shared));
+        };
+        let thread = std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(serves);
+        thread.map_err(|error| Fault::unavailable(format!("no thread to write: {error}")))?;
+        Ok(Self { sender: Mutex::new(Some(sender)), ended: Mutex::new(Some(ended)), state })
     }
 
     pub(super) async fn submit(&self, request: Request) -> Result<(), Fault> {
@@ -130,10 +145,19 @@ impl Writer {
         answer.await.map_err(|_| Fault::closed())?
     }
 
+    pub(super) async fn write_directly(
+        &self,
+        work: impl FnMut(&rusqlite::Connection) -> Result<(), Fault> + Send + 'static,
+    ) -> Result<(), Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Request::Direct(Direct { work: Box::new(work), reply })).await?;
+        answer.await.map_err(|_| Fault::closed())?
+    }
+
     /// Whether writes work: known from the last one, or tried when that failed or one is under way: a disk that
     /// hangs lets whoever asks wait as well.
     pub(super) async fn check(&self) -> Result<(), Fault> {
-        // The other end is gone when it is closed, and when the task has ended by itself.
+        // The other end is gone when it is closed, and when the thread has ended by itself.
         if self.sender.lock().as_ref().is_none_or(mpsc::Sender::is_closed) {
             return Err(Fault::closed());
         }
@@ -157,9 +181,9 @@ impl Writer {
 
     async fn end(&self) -> Result<(), Fault> {
         drop(self.sender.lock().take());
-        let task = self.task.lock().take();
-        match task {
-            Some(task) => task.await.unwrap_or_else(|error| Err(Fault::unavailable(error.to_string()))),
+        let ended = self.ended.lock().take();
+        match ended {
+            Some(ended) => ended.await.unwrap_or_else(|_| Err(Fault::unavailable("the writer panicked"))),
             None => Ok(()),
         }
     }
@@ -167,17 +191,18 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // The transaction under way is rolled back when its connection is dropped.
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
+        // What waits is not written any more.
+        if self.ended.get_mut().is_some() {
+            self.state.abandoned.store(true, Ordering::Release);
         }
     }
 }
 
-async fn serve(mut conn: Conn, mut receiver: mpsc::Receiver<Request>, state: Arc<State>) -> Result<(), Fault> {
-    while let Some(first) = receiver.recv().await {
-        // Lets all that the last commit has woken ask first, so that they share this one.
-        tokio::task::yield_now().await;
+fn serve(mut connections: Connections, mut receiver: mpsc::Receiver<Request>, state: &State) -> Result<(), Fault> {
+    let abandoned = || state.abandoned.load(Ordering::Acquire);
+    while let Some(first) = receiver.blocking_recv() {
+        // Lets those that the last commit has woken ask first, so that they share this one.
+        std::thread::yield_now();
         let mut group = Group::default();
         group.add(first);
         while !group.is_full() {
@@ -187,100 +212,27 @@ async fn serve(mut conn: Conn, mut receiver: mpsc::Receiver<Request>, state: Arc
             }
         }
         state.busy.store(true, Ordering::Release);
-        let outcome =
-            if state.abandoned.load(Ordering::Acquire) { Err(Fault::closed()) } else { group.run(&mut conn).await };
+        let outcome = if abandoned() { Err(Fault::closed()) } else { group.run(&mut connections) };
         state.failing.store(outcome.is_err(), Ordering::Release);
         match outcome {
-            Err(fault) if !group.deletes.is_empty() && !state.abandoned.load(Ordering::Acquire) => {
+            Err(fault) if group.has_deletes() && !abandoned() => {
                 // On a full disk new messages must not keep those that are settled from making room.
                 let deletes = group.take_deletes();
                 group.answer(Err(fault));
                 group = deletes;
-                let outcome = group.run(&mut conn).await;
+                let outcome = group.run(&mut connections);
                 group.answer(outcome);
             }
             outcome => group.answer(outcome),
         }
         state.busy.store(false, Ordering::Release);
     }
-    let tidy = if state.abandoned.load(Ordering::Acquire) { Ok(()) } else { sqlite::checkpoint(&mut conn).await };
-    conn.close().await?;
-    tidy
-}
-
-/// The requests of one transaction. Inserts run first and deletes last, each many at a time: neither is touched by
-/// the jobs in between, except marks, which a delete takes with it.
-#[derive(Default)]
-struct Group {
-    inserts: Vec<Insert>,
-    jobs: Vec<(Box<dyn Job>, Option<Fault>)>,
-    deletes: Vec<Delete>,
-    bytes: usize,
-    /// The position of the first insert, once it is made.
-    first: i64,
-}
-
-impl Group {
-    fn add(&mut self, request: Request) {
-        match request {
-            Request::Insert(insert) => {
-                self.bytes += insert.publication.message.body.len();
-                self.inserts.push(*insert);
-            }
-            Request::Delete(delete) => self.deletes.push(delete),
-            Request::Job(job) => self.jobs.push((job, None)),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.inserts.len() + self.jobs.len() + self.deletes.len() >= GROUP || self.bytes >= GROUP_BYTES
-    }
-
-    /// The deletes alone, as a group of their own.
-    fn take_deletes(&mut self) -> Self {
-        Self { deletes: std::mem::take(&mut self.deletes), ..Self::default() }
-    }
-
-    async fn run(&mut self, conn: &mut Conn) -> Result<(), Fault> {
-        run_plain(conn, "BEGIN IMMEDIATE").await?;
-        let done = match self.perform(conn).await {
-            Ok(()) => run_plain(conn, "COMMIT").await.map(|_| ()),
-            Err(fault) => Err(fault),
-        };
-        if done.is_err() {
-            // SQLite may have rolled back by itself already: then there is nothing to roll back.
-            let _ = run_plain(conn, "ROLLBACK").await;
-        }
-        done
-    }
-
-    async fn perform(&mut self, conn: &mut Conn) -> Result<(), Fault> {
-        self.first = queue_rows::insert(conn, &self.inserts).await?;
-        for (job, failed) in &mut self.jobs {
-            if job.can_fail() {
-                run_plain(conn, "SAVEPOINT job").await?;
-                if let Err(fault) = job.run(conn).await {
-                    // Fails when SQLite has rolled everything back: then all have failed.
-                    run_plain(conn, "ROLLBACK TO job").await.map_err(|_| fault.clone())?;
-                    *failed = Some(fault);
-                }
-                run_plain(conn, "RELEASE job").await?;
-            } else {
-                job.run(conn).await?;
-            }
-        }
-        queue_rows::delete(conn, self.deletes.iter().flat_map(|delete| &delete.positions)).await
-    }
-
-    fn answer(self, outcome: Result<(), Fault>) {
-        for (position, insert) in (self.first..).zip(self.inserts) {
-            (insert.answer)(outcome.clone().map(|()| (position, insert.publication)));
-        }
-        for (job, failed) in self.jobs {
-            job.answer(failed.map_or_else(|| outcome.clone(), Err));
-        }
-        for delete in self.deletes {
-            (delete.answer)(outcome.clone());
-        }
-    }
+    let Connections { direct, mut jobs, runtime } = connections;
+    // The log is moved by the last one that has the file open.
+    drop(direct);
+    runtime.block_on(async {
+        let tidy = if abandoned() { Ok(()) } else { sqlite::checkpoint(&mut jobs).await };
+        jobs.close().await?;
+        tidy
+    })
 }

@@ -13,7 +13,7 @@ use super::leases::Leases;
 use crate::database::Database;
 use crate::error::Fault;
 use crate::folder_lock::FolderLock;
-use crate::sql::{Columns as _, Conn, run};
+use crate::sql::{Columns as _, Conn};
 
 const PORT: &str = "sequence lock";
 
@@ -72,8 +72,7 @@ impl SequenceLock for EmbeddedLock {
         if pairs.is_empty() {
             return Ok(());
         }
-        let list = serde_json::json!(pairs).to_string();
-        let done = self.database.write_plainly(move |conn| Box::pin(mark(conn, list))).await;
+        let done = self.database.write_directly(move |conn| mark(conn, &pairs)).await;
         done.map_err(|fault| fault.at(PORT, "settle"))
     }
 
@@ -99,12 +98,13 @@ impl SequenceLock for EmbeddedLock {
 }
 
 /// A mark of an event that is no longer in the queue would stay for ever, so it is not made.
-async fn mark(conn: &mut Conn, pairs: String) -> Result<(), Fault> {
-    let sql = "INSERT INTO done (event, webhook) \
-               SELECT json_extract(m.value, '$[0]'), json_extract(m.value, '$[1]') FROM json_each($1) AS m \
-               WHERE EXISTS (SELECT 1 FROM queue WHERE queue.event = json_extract(m.value, '$[0]')) \
+fn mark(conn: &rusqlite::Connection, pairs: &[[String; 2]]) -> Result<(), Fault> {
+    let sql = "INSERT INTO done (event, webhook) SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM queue WHERE event = ?1) \
                ON CONFLICT (event, webhook) DO NOTHING";
-    run(conn, sqlx::query(sql).bind(pairs)).await?;
+    let mut mark = conn.prepare_cached(sql)?;
+    for pair in pairs {
+        mark.execute([&pair[0], &pair[1]])?;
+    }
     Ok(())
 }
 

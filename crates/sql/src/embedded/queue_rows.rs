@@ -5,58 +5,47 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use spectrum_webhook_core::delivery::{Message, Purpose};
 use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersion};
-use spectrum_webhook_core::ports::{IdempotencyKey, Unreadable};
+use spectrum_webhook_core::ports::{Publication, Unreadable};
 use spectrum_webhook_core::time::Millis;
 use sqlx::any::AnyRow;
 use sqlx::{Row as _, ValueRef as _};
 
 use crate::database::Insert;
 use crate::error::Fault;
-use crate::sql::{Columns as _, Conn, run, run_rows};
+use crate::sql::{Columns as _, Conn};
 
-/// Appends messages, and the idempotency records that came with them. Returns the first message's position; the others
-/// follow it one by one, for nobody else appends.
-pub(crate) async fn insert(conn: &mut Conn, inserts: &[Insert]) -> Result<i64, Fault> {
-    if inserts.is_empty() {
-        return Ok(0);
-    }
-    let head = "INSERT INTO queue (partition_id, event, project, event_type, accepted_at, registry, traceparent, \
-                again, purpose, body) VALUES ";
-    run_rows(conn, (head, 10, ""), inserts, |statement, insert| {
-        let message = &insert.publication.message;
-        statement
-            .bind(i64::from(insert.partition.0))
-            .bind(message.id.to_string())
-            .bind(message.project.to_string())
-            .bind(message.event_type.as_str())
-            .bind(message.accepted_at.0)
-            .bind(message.registry.0)
-            .bind(message.traceparent.as_deref())
-            .bind(i64::from(insert.publication.again))
-            .bind(purpose_text(&message.purpose))
-            .bind(&message.body[..])
-    })
-    .await?;
-    let last = sqlx::query("SELECT last_insert_rowid()").fetch_one(&mut *conn).await?.int(0)?;
-    let records: Vec<(&Message, &IdempotencyKey)> = inserts
-        .iter()
-        .filter_map(|insert| insert.publication.idempotency.as_ref().map(|key| (&insert.publication.message, key)))
-        .collect();
-    let head = "INSERT INTO idempotency (project, key, event, body, expires_at) VALUES ";
+/// Appends messages, and the idempotency records that came with them. Returns their positions.
+pub(crate) fn insert(conn: &rusqlite::Connection, inserts: &[Insert]) -> Result<Vec<i64>, Fault> {
+    let mut append = conn.prepare_cached(
+        "INSERT INTO queue (partition_id, event, project, event_type, accepted_at, registry, traceparent, again, purpose, \
+         body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
     // An older record of the key has expired, or is this event's own.
-    let tail = " ON CONFLICT (project, key) DO UPDATE SET event = excluded.event, body = excluded.body, \
-                expires_at = excluded.expires_at";
-    run_rows(conn, (head, 5, tail), &records, |statement, (message, key)| {
-        statement
-            .bind(message.project.to_string())
-            .bind(&key.key[..])
-            .bind(message.id.to_string())
-            .bind(&key.body[..])
-            .bind(key.expires_at.0)
-    })
-    .await?;
-    let before = i64::try_from(inserts.len() - 1).unwrap_or(i64::MAX);
-    Ok(last.saturating_sub(before))
+    let mut note = conn.prepare_cached(
+        "INSERT INTO idempotency (project, key, event, body, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (project, key) DO UPDATE SET event = excluded.event, body = excluded.body, \
+         expires_at = excluded.expires_at",
+    )?;
+    let mut positions = Vec::with_capacity(inserts.len());
+    for Insert { partition, publication: Publication { message, again, idempotency }, .. } in inserts {
+        let (event, project) = (message.id.to_string(), message.project.to_string());
+        positions.push(append.insert(rusqlite::params![
+            partition.0,
+            event,
+            project,
+            message.event_type,
+            message.accepted_at.0,
+            message.registry.0,
+            message.traceparent,
+            i64::from(*again),
+            purpose_text(&message.purpose),
+            &message.body[..],
+        ])?);
+        if let Some(key) = idempotency {
+            note.execute(rusqlite::params![project, &key.key[..], event, &key.body[..], key.expires_at.0])?;
+        }
+    }
+    Ok(positions)
 }
 
 /// A purpose in its column; an event, which almost every message is, takes no room.
@@ -65,17 +54,14 @@ fn purpose_text(purpose: &Purpose) -> Option<String> {
 }
 
 /// Takes messages off the queue, and their marks with them.
-pub(crate) async fn delete(conn: &mut Conn, positions: impl Iterator<Item = &i64>) -> Result<(), Fault> {
-    let positions: Vec<i64> = positions.copied().collect();
-    if positions.is_empty() {
-        return Ok(());
+pub(crate) fn delete<'a>(conn: &rusqlite::Connection, positions: impl Iterator<Item = &'a i64>) -> Result<(), Fault> {
+    let mut marks =
+        conn.prepare_cached("DELETE FROM done WHERE event = (SELECT event FROM queue WHERE position = ?1)")?;
+    let mut row = conn.prepare_cached("DELETE FROM queue WHERE position = ?1")?;
+    for position in positions {
+        marks.execute([position])?;
+        row.execute([position])?;
     }
-    let list = serde_json::json!(positions).to_string();
-    let marks = "DELETE FROM done WHERE event IN \
-                 (SELECT event FROM queue WHERE position IN (SELECT value FROM json_each($1)))";
-    run(conn, sqlx::query(marks).bind(list.as_str())).await?;
-    let rows = "DELETE FROM queue WHERE position IN (SELECT value FROM json_each($1))";
-    run(conn, sqlx::query(rows).bind(list)).await?;
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn record(conn: &mut Conn, attempts: Vec<AttemptRecord>) -> Res
 }
 
 /// PostgreSQL's texts cannot hold a zero byte; what comes from outside can.
-fn without_zeros(text: &str) -> String {
+pub(super) fn without_zeros(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -9,10 +9,12 @@
 //! | `registry` | webhooks with their keys |
 //! | `steer` | what people want of a lane, done to its rows |
 //! | `notes` | notices of what an owner's changes do |
+//! | `direct` | the rows of each attempt and event, as SQLite gets them |
 //! | `log` | attempts, quarantine, pruning, totals |
 
 mod archive;
 mod commit;
+mod direct;
 mod log;
 mod notes;
 mod read;
@@ -109,13 +111,21 @@ impl Store for SqlStore {
             return Ok(());
         }
         let attempts = attempts.to_vec();
-        let done = self.database.write_plainly(move |conn| Box::pin(log::record(conn, attempts))).await;
+        let done = if self.database.is_embedded() {
+            self.database.write_directly(move |conn| direct::record(conn, &attempts)).await
+        } else {
+            self.database.write_plainly(move |conn| Box::pin(log::record(conn, attempts))).await
+        };
         done.map_err(|fault| fault.at(PORT, "record attempts"))
     }
 
     async fn archive(&self, events: &[Archived]) -> Result<(), PortError> {
         let events = events.to_vec();
-        let done = self.database.write_plainly(move |conn| Box::pin(archive::keep(conn, events))).await;
+        let done = if self.database.is_embedded() {
+            self.database.write_directly(move |conn| direct::keep(conn, &events)).await
+        } else {
+            self.database.write_plainly(move |conn| Box::pin(archive::keep(conn, events))).await
+        };
         done.map_err(|fault| fault.at(PORT, "archive events"))
     }
 
