@@ -38,8 +38,8 @@ impl Default for RecorderSettings {
     fn default() -> Self {
         Self {
             queue: 10_000,
-            batch: 500,
-            gather: Duration::from_millis(200),
+            batch: 2_000,
+            gather: Duration::from_millis(500),
             write_timeout: Duration::from_secs(10),
             give_up_after: Duration::from_secs(30),
             flush_timeout: Duration::from_secs(5),

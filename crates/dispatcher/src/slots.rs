@@ -1,6 +1,9 @@
 //! Who may make an attempt next, so that any number of hanging or failing URLs leaves its part to the healthy ones.
 //! Pure: requests go in, tickets come out; [`SlotGate`] is the shell around it.
 //!
+//! An attempt of a healthy lane has its slot for a second. A slow one, when others wait, gives it back sooner: a URL
+//! that begins to hang is healthy until its attempt ends, and hundreds of them would take all slots at once.
+//!
 //! Each [`Class`] has slots of its own. The healthy wait in the order in which they came. In the other two classes
 //! the lane that has used the least time of its slots goes first; this is start-time fair queueing: a request carries
 //! the time that its lane had used when it came, or the class's virtual time if that is more, so that a newcomer
@@ -34,15 +37,27 @@ impl Default for SlotSettings {
     }
 }
 
+/// Slow attempts that go on beside the healthy slots, in multiples of these: so many connections more.
+const SLOW: usize = 4;
+
 /// Names one request for a slot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SlotTicket(pub u64);
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    WaitsHealthy { order: u64 },
-    Waits { class: Class, turn: Turn },
-    Runs { class: Class },
+    WaitsHealthy {
+        order: u64,
+    },
+    Waits {
+        class: Class,
+        turn: Turn,
+    },
+    Runs {
+        class: Class,
+    },
+    /// In a healthy lane, beside the slots.
+    RunsSlowly,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +71,7 @@ struct Request {
 pub struct Slots {
     healthy_cap: usize,
     healthy_running: usize,
+    slow_running: usize,
     healthy: BTreeMap<u64, SlotTicket>,
     failing: Share,
     outage: Share,
@@ -69,6 +85,7 @@ impl Slots {
         Self {
             healthy_cap: settings.healthy.max(1),
             healthy_running: 0,
+            slow_running: 0,
             healthy: BTreeMap::new(),
             failing: Share::new(settings.failing.max(1)),
             outage: Share::new(settings.outage.max(1)),
@@ -109,6 +126,23 @@ impl Slots {
         Some(ticket)
     }
 
+    /// An attempt is slow: when others wait for its healthy slot, it gives that back and goes on beside the slots, as
+    /// long as not many do. `true` when a healthy slot became free.
+    pub fn step_aside(&mut self, ticket: SlotTicket) -> bool {
+        if self.healthy.is_empty() || self.slow_running >= self.healthy_cap * SLOW {
+            return false;
+        }
+        match self.requests.get_mut(&ticket) {
+            Some(request) if matches!(request.place, Place::Runs { class: Class::Healthy }) => {
+                request.place = Place::RunsSlowly;
+                self.healthy_running -= 1;
+                self.slow_running += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// An attempt runs for long: a healthy slot is given back, and the attempt counts in the failing part. `true` when
     /// a healthy slot became free.
     pub fn demote(&mut self, ticket: SlotTicket) -> bool {
@@ -118,6 +152,12 @@ impl Slots {
                 self.healthy_running -= 1;
                 self.failing.join();
                 true
+            }
+            Some(request) if matches!(request.place, Place::RunsSlowly) => {
+                request.place = Place::Runs { class: Class::Failing };
+                self.slow_running -= 1;
+                self.failing.join();
+                false
             }
             _ => false,
         }
@@ -139,6 +179,7 @@ impl Slots {
                 Some(share) => share.finished(request.lane, used_ms),
                 None => self.healthy_running -= 1,
             },
+            Place::RunsSlowly => self.slow_running -= 1,
         }
     }
 
@@ -150,7 +191,7 @@ impl Slots {
     /// Attempts of a class under way.
     pub fn running(&self, class: Class) -> usize {
         match class {
-            Class::Healthy => self.healthy_running,
+            Class::Healthy => self.healthy_running + self.slow_running,
             Class::Failing => self.failing.running(),
             Class::Outage => self.outage.running(),
         }

@@ -136,11 +136,11 @@ pub(crate) fn count(registry: &Registry, name: &str) -> String {
 async fn attempts_are_written_in_batches() {
     let (log, _) = log(100, 0);
     let (recorder, registry) = recorder(&log, RecorderSettings::default());
-    for _ in 0..1_200 {
+    for _ in 0..4_800 {
         recorder.record(ok());
     }
     recorder.shutdown().await;
-    assert_eq!(*log.writes.lock(), [500, 500, 200]);
+    assert_eq!(*log.writes.lock(), [2_000, 2_000, 800]);
     assert_eq!(count(&registry, "spectrum_webhook_attempts_unlogged_total"), "0");
 }
 

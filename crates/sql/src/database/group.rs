@@ -51,6 +51,11 @@ impl Group {
             || self.bytes >= GROUP_BYTES
     }
 
+    /// Whether somebody waits for something of it.
+    pub(super) fn is_urgent(&self) -> bool {
+        !self.inserts.is_empty() || !self.jobs.is_empty()
+    }
+
     /// Whether there are deletes that are not committed.
     pub(super) fn has_deletes(&self) -> bool {
         !self.deletes.is_empty() && !self.committed

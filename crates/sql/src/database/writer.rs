@@ -4,8 +4,9 @@
 //! It has two connections, and never a transaction on both. What each event needs runs directly on the one, where a
 //! prepared statement costs a row what SQLite costs; jobs, whose SQL is also PostgreSQL's, run on the other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 use spectrum_webhook_core::ids::PartitionId;
 use spectrum_webhook_core::ports::Publication;
 use sqlx::Connection as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::group::{Connections, Group};
 use super::sqlite;
@@ -22,6 +23,8 @@ use crate::sql::{Conn, run_plain};
 
 /// Requests that may wait; more wait to be let in.
 const WAITING: usize = 1_024;
+/// How long what nobody waits for may wait for company: acknowledgements, marks, the delivery log, the archive.
+const LAZY: Duration = Duration::from_millis(5);
 
 /// What hears of the outcome, after the commit. It runs even when whoever asked has gone.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), Fault>) + Send + Sync>;
@@ -96,9 +99,13 @@ where
     }
 }
 
+/// A request, and its place among those that may wait.
+type Waiting = (Request, OwnedSemaphorePermit);
+
 pub(super) struct Writer {
     /// `None` once it is closed.
-    sender: Mutex<Option<mpsc::Sender<Request>>>,
+    sender: Mutex<Option<mpsc::Sender<Waiting>>>,
+    places: Arc<Semaphore>,
     /// How the thread ended.
     ended: Mutex<Option<oneshot::Receiver<Result<(), Fault>>>>,
     state: Arc<State>,
@@ -111,28 +118,41 @@ struct State {
     failing: AtomicBool,
     /// A transaction is under way, perhaps for long.
     busy: AtomicBool,
+    /// The thread has ended, if only by a panic.
+    over: AtomicBool,
+}
+
+/// Says that the thread has ended when it is dropped.
+struct Over(Arc<State>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::Release);
+    }
 }
 
 impl Writer {
     /// Starts the thread. The runtime is the one that this is called in.
     pub(super) fn start(direct: rusqlite::Connection, jobs: Conn) -> Result<Self, Fault> {
-        let (sender, receiver) = mpsc::channel(WAITING);
+        let (sender, receiver) = mpsc::channel();
+        let places = Arc::new(Semaphore::new(WAITING));
         let (end, ended) = oneshot::channel();
         let state = Arc::new(State::default());
         let connections = Connections { direct, jobs, runtime: tokio::runtime::Handle::current() };
-        let shared = Arc::clone(&state);
+        let over = Over(Arc::clone(&state));
         let serves = move || {
             // Whoever waits for the end may have gone. After a panic it is told by the channel.
-            let _ = end.send(serve(connections, receiver, &shared));
+            let _ = end.send(serve(connections, &receiver, &over.0));
         };
         let thread = std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(serves);
         thread.map_err(|error| Fault::unavailable(format!("no thread to write: {error}")))?;
-        Ok(Self { sender: Mutex::new(Some(sender)), ended: Mutex::new(Some(ended)), state })
+        Ok(Self { sender: Mutex::new(Some(sender)), places, ended: Mutex::new(Some(ended)), state })
     }
 
     pub(super) async fn submit(&self, request: Request) -> Result<(), Fault> {
-        let sender = self.sender.lock().clone().ok_or_else(Fault::closed)?;
-        sender.send(request).await.map_err(|_| Fault::closed())
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Fault::closed())?;
+        let sender = self.sender.lock();
+        sender.as_ref().ok_or_else(Fault::closed)?.send((request, place)).map_err(|_| Fault::closed())
     }
 
     pub(super) async fn write<T, F>(&self, work: F, can_fail: bool) -> Result<T, Fault>
@@ -157,8 +177,8 @@ impl Writer {
     /// Whether writes work: known from the last one, or tried when that failed or one is under way: a disk that
     /// hangs lets whoever asks wait as well.
     pub(super) async fn check(&self) -> Result<(), Fault> {
-        // The other end is gone when it is closed, and when the thread has ended by itself.
-        if self.sender.lock().as_ref().is_none_or(mpsc::Sender::is_closed) {
+        // It is closed, or the thread has ended by itself.
+        if self.sender.lock().is_none() || self.state.over.load(Ordering::Acquire) {
             return Err(Fault::closed());
         }
         if !self.state.failing.load(Ordering::Acquire) && !self.state.busy.load(Ordering::Acquire) {
@@ -198,19 +218,34 @@ impl Drop for Writer {
     }
 }
 
-fn serve(mut connections: Connections, mut receiver: mpsc::Receiver<Request>, state: &State) -> Result<(), Fault> {
-    let abandoned = || state.abandoned.load(Ordering::Acquire);
-    while let Some(first) = receiver.blocking_recv() {
-        // Lets those that the last commit has woken ask first, so that they share this one.
-        std::thread::yield_now();
-        let mut group = Group::default();
-        group.add(first);
-        while !group.is_full() {
-            match receiver.try_recv() {
-                Ok(request) => group.add(request),
-                Err(_) => break,
-            }
+/// The next requests of one commit; `None` when nobody can ask any more.
+fn gather(receiver: &mpsc::Receiver<Waiting>) -> Option<Group> {
+    let (first, _) = receiver.recv().ok()?;
+    let mut group = Group::default();
+    group.add(first);
+    let lazy = Instant::now() + LAZY;
+    while !group.is_full() {
+        let next = if group.is_urgent() {
+            // Lets those that the last commit has woken ask first, so that they share this one.
+            receiver.try_recv().or_else(|_| {
+                std::thread::yield_now();
+                receiver.try_recv()
+            })
+        } else {
+            let left = lazy.saturating_duration_since(Instant::now());
+            receiver.recv_timeout(left).map_err(|_| mpsc::TryRecvError::Empty)
+        };
+        match next {
+            Ok((request, _)) => group.add(request),
+            Err(_) => break,
         }
+    }
+    Some(group)
+}
+
+fn serve(mut connections: Connections, receiver: &mpsc::Receiver<Waiting>, state: &State) -> Result<(), Fault> {
+    let abandoned = || state.abandoned.load(Ordering::Acquire);
+    while let Some(mut group) = gather(receiver) {
         state.busy.store(true, Ordering::Release);
         let outcome = if abandoned() { Err(Fault::closed()) } else { group.run(&mut connections) };
         state.failing.store(outcome.is_err(), Ordering::Release);

@@ -4,9 +4,36 @@
 use spectrum_webhook_core::attempt::{AttemptRecord, Ended};
 use spectrum_webhook_core::ports::Archived;
 
+use crate::database::Database;
 use crate::error::Fault;
 
-pub(super) fn record(conn: &rusqlite::Connection, attempts: &[AttemptRecord]) -> Result<(), Fault> {
+/// Rows of one transaction, so that events do not wait long behind them.
+const SLICE: usize = 256;
+
+/// Writes attempts, those of a webhook together: their rows are neighbours in the indices, and each page that a
+/// transaction touches is written once.
+pub(super) async fn record(database: &Database, attempts: &[AttemptRecord]) -> Result<(), Fault> {
+    let mut attempts = attempts.to_vec();
+    attempts.sort_unstable_by_key(|attempt| (attempt.project, attempt.key.webhook, attempt.started_at, attempt.number));
+    for slice in attempts.chunks(SLICE) {
+        let slice = slice.to_vec();
+        database.write_directly(move |conn| insert_attempts(conn, &slice)).await?;
+    }
+    Ok(())
+}
+
+/// Writes events, those of a project together.
+pub(super) async fn keep(database: &Database, events: &[Archived]) -> Result<(), Fault> {
+    let mut events = events.to_vec();
+    events.sort_unstable_by_key(|event| (event.message.project, event.sequence));
+    for slice in events.chunks(SLICE) {
+        let slice = slice.to_vec();
+        database.write_directly(move |conn| insert_events(conn, &slice)).await?;
+    }
+    Ok(())
+}
+
+fn insert_attempts(conn: &rusqlite::Connection, attempts: &[AttemptRecord]) -> Result<(), Fault> {
     // Recorded again after an answer that was lost.
     let mut insert = conn.prepare_cached(
         "INSERT INTO attempts (event, webhook, project, event_type, sequence, number, started_at, connect_ms, \
@@ -45,7 +72,7 @@ pub(super) fn record(conn: &rusqlite::Connection, attempts: &[AttemptRecord]) ->
     Ok(())
 }
 
-pub(super) fn keep(conn: &rusqlite::Connection, events: &[Archived]) -> Result<(), Fault> {
+fn insert_events(conn: &rusqlite::Connection, events: &[Archived]) -> Result<(), Fault> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO events (id, project, event_type, accepted_at, registry, traceparent, sequence, keep_until, body) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \

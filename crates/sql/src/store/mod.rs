@@ -110,20 +110,20 @@ impl Store for SqlStore {
         if attempts.is_empty() {
             return Ok(());
         }
-        let attempts = attempts.to_vec();
         let done = if self.database.is_embedded() {
-            self.database.write_directly(move |conn| direct::record(conn, &attempts)).await
+            direct::record(&self.database, attempts).await
         } else {
+            let attempts = attempts.to_vec();
             self.database.write_plainly(move |conn| Box::pin(log::record(conn, attempts))).await
         };
         done.map_err(|fault| fault.at(PORT, "record attempts"))
     }
 
     async fn archive(&self, events: &[Archived]) -> Result<(), PortError> {
-        let events = events.to_vec();
         let done = if self.database.is_embedded() {
-            self.database.write_directly(move |conn| direct::keep(conn, &events)).await
+            direct::keep(&self.database, events).await
         } else {
+            let events = events.to_vec();
             self.database.write_plainly(move |conn| Box::pin(archive::keep(conn, events))).await
         };
         done.map_err(|fault| fault.at(PORT, "archive events"))
