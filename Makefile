@@ -19,6 +19,8 @@ MEASURES ?=
 BACKENDS ?=
 ROUNDS ?= 3
 BASE ?=
+COMPARED := throughput,latency,lane
+comma := ,
 # Made-up calls of each operation of the API, and their seed.
 CASES ?= 200
 
@@ -84,6 +86,13 @@ bench: setup ## The release build beside the limit of this machine: MEASURES=nam
 	@"$${CARGO_TARGET_DIR:-target}/release/spectrum-webhook-bench" suite --rounds $(ROUNDS) \
 		$(if $(MEASURES),--only $(MEASURES)) $(if $(BACKENDS),--backends $(BACKENDS)) \
 		--out "$${CARGO_TARGET_DIR:-target}/bench"
+
+bench-compare: setup ## Two builds in one run, alternating: BASE=commit MEASURES=name,name BACKENDS=name ROUNDS=n
+	@tests/bench/compare.sh "$(BASE)" --rounds $(ROUNDS) \
+		--only $(or $(MEASURES),$(COMPARED)) $(if $(BACKENDS),--backends $(BACKENDS))
+
+flame: setup ## Where the processor time goes: a flame graph of each process: BACKENDS=name (needs perf)
+	@tests/bench/flame.sh $(subst $(comma), ,$(or $(BACKENDS),embedded cluster))
 
 setup:
 	@tests/setup.sh

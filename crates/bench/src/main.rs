@@ -12,6 +12,7 @@
 //! | [`suite`] | the measures, in rounds |
 //! | [`once`] | one go, as a quick look |
 //! | [`report`] | figures, page, pictures, two reports side by side |
+//! | `perf` | profiles, recorded beside a go |
 //! | `progress` | what is said meanwhile |
 
 mod args;
@@ -20,6 +21,7 @@ mod http1;
 mod limit;
 mod load;
 mod once;
+mod perf;
 mod progress;
 mod receiver;
 mod report;

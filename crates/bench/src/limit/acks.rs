@@ -65,10 +65,12 @@ mod tests {
     #[test]
     fn the_prefix_ends_before_the_first_that_is_not_finished() {
         let mut finished = Finished::default();
-        let prefixes: Vec<u64> = [2, 4, 1, 3, 5].map(|tag| {
-            finished.note(tag);
-            finished.prefix
-        }).into();
+        let prefixes: Vec<u64> = [2, 4, 1, 3, 5]
+            .map(|tag| {
+                finished.note(tag);
+                finished.prefix
+            })
+            .into();
         assert_eq!(prefixes, [0, 0, 2, 4, 5]);
     }
 }

@@ -7,7 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::try_join_all;
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
 use lapin::protocol::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer};

@@ -17,7 +17,8 @@ use tokio::net::TcpListener;
 use super::Door;
 use crate::progress::say;
 
-const ACCEPTED: &str = "{\"succeed\":true,\"data\":{\"id\":\"00000000-0000-7000-8000-000000000000\",\"duplicate\":false}}";
+const ACCEPTED: &str =
+    "{\"succeed\":true,\"data\":{\"id\":\"00000000-0000-7000-8000-000000000000\",\"duplicate\":false}}";
 
 pub(super) async fn serve(listen: SocketAddr, door: Door) -> Result<()> {
     let listener = TcpListener::bind(listen).await?;

@@ -58,12 +58,8 @@ impl Lanes {
 
     /// Sends an event to all URLs of a project, behind those before it.
     pub(super) fn send(&self, project: usize, id: String, body: Bytes, done: Done) {
-        let event = Arc::new(Event {
-            id,
-            body,
-            left: AtomicUsize::new(self.urls),
-            done: parking_lot::Mutex::new(Some(done)),
-        });
+        let event =
+            Arc::new(Event { id, body, left: AtomicUsize::new(self.urls), done: parking_lot::Mutex::new(Some(done)) });
         for lane in self.lanes.iter().skip(project * self.urls).take(self.urls) {
             // A lane lives as long as this.
             let _ = lane.send(Arc::clone(&event));

@@ -55,7 +55,7 @@ pub(crate) struct Serve {
 
 /// Where events go to.
 enum Door {
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
     Embedded(Embedded),
 }
 
@@ -74,7 +74,7 @@ pub(crate) async fn serve(serve: Serve) -> Result<()> {
     let lanes = Arc::new(Lanes::start(serve.receiver, serve.projects, serve.urls, serve.in_flight)?);
     let door = match &serve.folder {
         Some(folder) => Door::Embedded(Embedded::open(folder, lanes)?),
-        None => Door::Cluster(Cluster::connect(lanes).await?),
+        None => Door::Cluster(Box::new(Cluster::connect(lanes).await?)),
     };
     front::serve(serve.listen, door).await
 }

@@ -107,7 +107,9 @@ impl Tally {
     pub(super) fn check(&self) -> Result<()> {
         let Self { total, duplicates, disordered, strange, .. } = self;
         if duplicates + disordered + strange > 0 {
-            bail!("of {total} deliveries {disordered} came out of order; {duplicates} came twice, {strange} were none of ours");
+            bail!(
+                "of {total} deliveries {disordered} came out of order; {duplicates} came twice, {strange} were none of ours"
+            );
         }
         Ok(())
     }

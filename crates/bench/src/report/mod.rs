@@ -193,7 +193,9 @@ mod tests {
     fn a_figure_has_its_median_its_ratio_and_its_goal() {
         let mut report = Report::new();
         let name = ("throughput", "a");
-        for (contender, value) in [("product", 8.0), ("limit", 9.0), ("product", 6.0), ("limit", 11.0), ("product", 9.0)] {
+        for (contender, value) in
+            [("product", 8.0), ("limit", 9.0), ("product", 6.0), ("limit", 11.0), ("product", 9.0)]
+        {
             report.note(name, Unit::PerSecond, contender, value);
         }
         report.aim(name, Some("limit"), Some(Goal::RatioAtLeast(0.8)));

@@ -125,7 +125,8 @@ pub(super) fn lines(labels: &Labels<'_>, lines: &[(String, Vec<(f64, f64)>)]) ->
             TOP + PLOT + 16.0
         );
     }
-    let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{:.0}\" fill=\"#666\">{}</text>", TOP + PLOT + 34.0, escape(labels.x));
+    let _ =
+        writeln!(svg, "<text x=\"{LEFT}\" y=\"{:.0}\" fill=\"#666\">{}</text>", TOP + PLOT + 34.0, escape(labels.x));
     for (at, (name, points)) in lines.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];
         let mut path = String::new();
