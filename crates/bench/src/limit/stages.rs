@@ -15,9 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::acks::acknowledge;
-use super::cluster::{self, QUEUES};
 use super::embedded::{Request, Writer};
 use super::lanes::{Poster, client};
+use super::{Tuning, cluster};
 use crate::event::{self, Marks};
 use crate::progress::say;
 
@@ -42,8 +42,8 @@ pub(crate) struct Stage {
     kind: Kind,
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    #[arg(long, default_value_t = 64)]
-    in_flight: usize,
+    #[command(flatten)]
+    tuning: Tuning,
     #[arg(long, default_value_t = 600)]
     size: usize,
     /// For `post`.
@@ -54,8 +54,6 @@ pub(crate) struct Stage {
     folder: Option<PathBuf>,
 }
 
-/// Channels that are published on.
-const CHANNELS: usize = 4;
 /// After so long nothing comes any more.
 const SILENCE: Duration = Duration::from_millis(500);
 
@@ -65,7 +63,7 @@ pub(crate) async fn run(stage: Stage) -> Result<()> {
     let (count, took) = match stage.kind {
         Kind::Post => (post(&stage, until).await?, started.elapsed()),
         Kind::Publish => (publish(&stage, until).await?, started.elapsed()),
-        Kind::Consume => consume().await?,
+        Kind::Consume => consume(stage.tuning.queues).await?,
         Kind::Script => (script(&stage, until).await?, started.elapsed()),
         Kind::Commit => (commit(&stage, until).await?, started.elapsed()),
     };
@@ -91,7 +89,7 @@ async fn post(stage: &Stage, until: Instant) -> Result<u64> {
     let receiver = stage.receiver.context("--receiver")?;
     let (client, size) = (client()?, stage.size);
     let mut tasks = JoinSet::new();
-    for stream in 0..stage.in_flight {
+    for stream in 0..stage.tuning.in_flight {
         let poster = Poster::new(client.clone(), &format!("http://{receiver}/{stream}/0"), stream)?;
         tasks.spawn(async move {
             let mut count = 0;
@@ -108,20 +106,21 @@ async fn post(stage: &Stage, until: Instant) -> Result<u64> {
 
 async fn publish(stage: &Stage, until: Instant) -> Result<u64> {
     let connection = cluster::rabbitmq().await?;
-    let mut tasks = JoinSet::new();
-    for number in 0..CHANNELS {
+    let (mut tasks, Tuning { in_flight, queues, channels }) = (JoinSet::new(), stage.tuning);
+    for number in 0..channels {
         let channel = cluster::publisher(&connection).await?;
-        for queue in (number..QUEUES).step_by(CHANNELS) {
-            cluster::declare(&channel, &cluster::queue(queue)).await?;
+        let queues: Vec<String> = (number..queues).step_by(channels).map(cluster::queue).collect();
+        for queue in &queues {
+            cluster::declare(&channel, queue).await?;
         }
-        let (in_flight, body) = (stage.in_flight, body(0, 0, stage.size));
+        let body = body(0, 0, stage.size);
         tasks.spawn(async move {
             let (mut count, mut confirms) = (0, FuturesUnordered::new());
-            for project in (number..QUEUES).step_by(CHANNELS).cycle() {
+            for queue in queues.iter().cycle() {
                 if Instant::now() >= until {
                     break;
                 }
-                confirms.push(cluster::publish(&channel, project, &body).await?);
+                confirms.push(cluster::publish(&channel, (queue, number), &body).await?);
                 count += 1;
                 while confirms.len() >= in_flight {
                     confirms.next().await.unwrap_or(Ok(()))?;
@@ -136,11 +135,11 @@ async fn publish(stage: &Stage, until: Instant) -> Result<u64> {
     sum(tasks).await
 }
 
-async fn consume() -> Result<(u64, Duration)> {
+async fn consume(queues: usize) -> Result<(u64, Duration)> {
     let connection = cluster::rabbitmq().await?;
     let (counted, mut counts) = mpsc::unbounded_channel::<Instant>();
     let mut tasks = JoinSet::new();
-    for number in 0..QUEUES {
+    for number in 0..queues {
         let (channel, mut consumer) = cluster::consumer(&connection, &cluster::queue(number)).await?;
         let (finished, tags) = mpsc::unbounded_channel();
         tasks.spawn(acknowledge(channel, tags));
@@ -168,7 +167,7 @@ async fn consume() -> Result<(u64, Duration)> {
 async fn script(stage: &Stage, until: Instant) -> Result<u64> {
     let redis = cluster::redis().await?;
     let mut tasks = JoinSet::new();
-    for number in 0..stage.in_flight {
+    for number in 0..stage.tuning.in_flight {
         let (redis, script) = (redis.clone(), Script::new(cluster::SCRIPT));
         tasks.spawn(async move {
             let mut count = 0;
@@ -193,7 +192,7 @@ async fn commit(stage: &Stage, until: Instant) -> Result<u64> {
         })
     });
     let mut tasks = JoinSet::new();
-    for project in 0..stage.in_flight {
+    for project in 0..stage.tuning.in_flight {
         let (requests, body) = (requests.clone(), body(project, 0, stage.size));
         tasks.spawn(async move {
             let mut count = 0;

@@ -14,6 +14,7 @@ impl Unit {
             Self::Seconds => format!("{} s", rounded(value)),
             Self::Ratio => format!("{value:.3}"),
             Self::Bytes if value.abs() < 16_384.0 => format!("{value:.0} B"),
+            Self::Bytes if value.abs() < 1_048_576.0 => format!("{:.1} KiB", value / 1_024.0),
             Self::Bytes => format!("{:.1} MiB", value / 1_048_576.0),
         }
     }

@@ -43,7 +43,7 @@ async fn scene(stage: &mut Stage, backend: Backend) -> Result<()> {
             let wait = Duration::from_millis(delay);
             let looped = stages::post(1, LOOP.min(stage.suite.seconds), stage.suite.size, wait).await?;
             stage.report.note((NAME, &name), Unit::PerSecond, LOOPED, looped);
-            let events = ((looped * LONGEST) as u64).clamp(10, MOST);
+            let events = ((looped * LONGEST.min(stage.suite.seconds)) as u64).clamp(10, MOST);
             for system in cast.turn(round) {
                 let contender = system.contender.name();
                 system.receiver.delay(wait);
