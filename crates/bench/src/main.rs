@@ -38,6 +38,7 @@ use report::{Report, compare};
 async fn main() -> Result<()> {
     // Another provider may come with a dependency: the choice is made here, once. A second one changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    more_descriptors();
     match Cli::parse().command {
         Command::Suite(suite) => suite::run(suite).await,
         Command::Once(once) => once::run(once).await,
@@ -48,4 +49,11 @@ async fn main() -> Result<()> {
         Command::LimitServe(serve) => limit::serve(serve).await,
         Command::LimitStage(stage) => limit::stages::run(stage).await,
     }
+}
+
+/// Each connection is one; as many as this process may have. Without them the default has to do.
+fn more_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

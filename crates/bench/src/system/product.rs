@@ -108,15 +108,15 @@ impl System {
         Ok(begun.elapsed())
     }
 
-    /// Waits until all partitions are owned, and by each dispatcher its share of them.
+    /// Waits until all partitions are owned, and no dispatcher has more than its share of them.
     async fn wait_until_shared(&self) -> Result<()> {
         let until = Instant::now() + START;
         loop {
             let held = held(&self.ops).await?;
             let owners = held.iter().filter(|count| **count > 0).count();
             let expected = if self.ops.len() == 1 { 1 } else { self.scene.dispatchers };
-            let least = held.iter().filter(|count| **count > 0).min().copied().unwrap_or(0);
-            if held.iter().sum::<usize>() == PARTITIONS && owners == expected && least >= PARTITIONS / expected {
+            let most = held.iter().max().copied().unwrap_or(0);
+            if held.iter().sum::<usize>() == PARTITIONS && owners == expected && most <= PARTITIONS.div_ceil(expected) {
                 return Ok(());
             }
             if Instant::now() > until {
