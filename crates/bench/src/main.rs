@@ -28,8 +28,9 @@ mod report;
 mod suite;
 mod system;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Cli, Command};
 use report::{Report, compare};
@@ -39,7 +40,16 @@ async fn main() -> Result<()> {
     // Another provider may come with a dependency: the choice is made here, once. A second one changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     more_descriptors();
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    tokio::select! {
+        done = run(command) => done,
+        // What runs ends here, and its processes with it.
+        stopped = stopped() => stopped.and_then(|()| bail!("it was told to stop")),
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
         Command::Suite(suite) => suite::run(suite).await,
         Command::Once(once) => once::run(once).await,
         Command::Compare { old, new } => {
@@ -49,6 +59,15 @@ async fn main() -> Result<()> {
         Command::LimitServe(serve) => limit::serve(serve).await,
         Command::LimitStage(stage) => limit::stages::run(stage).await,
     }
+}
+
+async fn stopped() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }
 
 /// Each connection is one; as many as this process may have. Without them the default has to do.
