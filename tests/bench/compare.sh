@@ -18,9 +18,8 @@ mkdir -p "$target/bench-base"
 if [[ -e $tree/.git ]]; then
     git -C "$tree" checkout --quiet --detach "$commit"
 else
-    # One that was removed by hand is forgotten first.
-    git worktree prune
-    git worktree add --quiet --detach "$tree" "$commit"
+    # Also where one was that was removed by hand.
+    git worktree add --quiet --force --detach "$tree" "$commit"
 fi
 # A target folder of its own, which is kept: the next comparison builds what differs.
 (cd "$tree" && CARGO_TARGET_DIR="$target/bench-base/target" cargo build --release --quiet --package spectrum-webhook --bin spectrum-webhook)
