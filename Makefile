@@ -14,11 +14,15 @@ ONLY ?=
 # How long each fuzz target runs, and which; all when it is empty.
 SECONDS ?= 60
 TARGET ?=
-# Which measures of the benchmark, and which backends; all when it is empty. What it is compared with.
+# Which measures of the benchmark, and which backends; all when it is empty. Other flags of its suite. What it is
+# compared with, and by which measures when none are named.
 MEASURES ?=
 BACKENDS ?=
 ROUNDS ?= 3
+FLAGS ?=
 BASE ?=
+COMPARED := throughput,latency,lane
+comma := ,
 # Made-up calls of each operation of the API, and their seed.
 CASES ?= 200
 
@@ -83,7 +87,14 @@ bench: setup ## The release build beside the limit of this machine: MEASURES=nam
 	@cargo build --release --quiet --package spectrum-webhook --package spectrum-webhook-bench --bins
 	@"$${CARGO_TARGET_DIR:-target}/release/spectrum-webhook-bench" suite --rounds $(ROUNDS) \
 		$(if $(MEASURES),--only $(MEASURES)) $(if $(BACKENDS),--backends $(BACKENDS)) \
-		--out "$${CARGO_TARGET_DIR:-target}/bench"
+		--out "$${CARGO_TARGET_DIR:-target}/bench" $(FLAGS)
+
+bench-compare: setup ## Two builds in one run, alternating: BASE=commit MEASURES=name,name BACKENDS=name ROUNDS=n
+	@tests/bench/compare.sh "$(BASE)" --rounds $(ROUNDS) \
+		--only $(or $(MEASURES),$(COMPARED)) $(if $(BACKENDS),--backends $(BACKENDS)) $(FLAGS)
+
+flame: setup ## Where the processor time goes: a flame graph of each process: BACKENDS=name (needs perf)
+	@tests/bench/flame.sh $(subst $(comma), ,$(or $(BACKENDS),embedded cluster))
 
 setup:
 	@tests/setup.sh

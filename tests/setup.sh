@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what `make check` and `make test` need and this machine lacks. Safe to run again; says nothing when all is
-# there. Node and Go are not installed: examples in languages that are not here are not run.
+# there. `setup.sh inferno` adds what draws flame graphs. Node and Go are not installed: examples in languages that are not here are not run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/spectrum-webhook"
 export PATH="$cache/bin:$PATH"
 cargo_deny=0.20.2
+inferno=0.12.8
 
 if ! command -v cargo > /dev/null; then
     echo "a Rust toolchain is needed: https://rustup.rs" >&2
@@ -51,6 +52,12 @@ fi
 if [[ "$(cargo-deny --version 2> /dev/null || true)" != "cargo-deny $cargo_deny" ]]; then
     echo "building cargo-deny $cargo_deny into $cache, once"
     cargo install --quiet --locked --root "$cache" --target-dir "$cache/target" --version "$cargo_deny" cargo-deny
+    rm -rf "$cache/target"
+fi
+
+if [[ "${1:-}" == inferno && ! -e "$cache/bin/inferno-flamegraph" ]]; then
+    echo "building inferno $inferno into $cache, once"
+    cargo install --quiet --locked --root "$cache" --target-dir "$cache/target" --version "$inferno" inferno
     rm -rf "$cache/target"
 fi
 

@@ -56,6 +56,9 @@ pub(crate) enum Measure {
     Scale,
 }
 
+/// Events under way at most, where as many are posted as are taken.
+const WINDOW: u64 = 2_000;
+
 /// Arguments of the suite.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Suite {
@@ -80,6 +83,10 @@ pub(crate) struct Suite {
     /// Events of a batch.
     #[arg(long, default_value_t = 100)]
     pub(crate) batch: usize,
+    /// No more is posted while so many events are taken and have not arrived, where as many are posted as are taken:
+    /// what comes in has to go out. `--window 1000000000` is none.
+    #[arg(long, default_value_t = WINDOW)]
+    pub(crate) window: u64,
     /// Numbers of projects, for throughput.
     #[arg(long, value_delimiter = ',', default_value = "200,2000")]
     pub(crate) projects: Vec<usize>,
@@ -138,6 +145,9 @@ pub(crate) struct Once {
     /// Events a second in all; without it as many as are accepted.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
+    /// Without a rate: no more is posted while so many events are taken and have not arrived.
+    #[arg(long, default_value_t = WINDOW)]
+    pub(crate) window: u64,
     #[arg(long, default_value_t = 8.0)]
     pub(crate) seconds: f64,
     /// How often, in the same processes.
@@ -149,6 +159,9 @@ pub(crate) struct Once {
     /// How long the receiver takes to answer, in milliseconds.
     #[arg(long, default_value_t = 0)]
     pub(crate) delay: u64,
+    /// Record a profile of the contender's processes into this folder, with `perf`.
+    #[arg(long)]
+    pub(crate) perf: Option<PathBuf>,
     #[arg(long)]
     pub(crate) binary: Option<PathBuf>,
 }

@@ -28,7 +28,7 @@ pub(crate) fn write(into: &mut Vec<u8>, marks: Marks, size: usize) {
     into.extend_from_slice(tail);
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(crate) fn read(body: &[u8]) -> Option<Marks> {
     let mut rest = body;
     let mut next = |name: &[u8]| {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use crate::event::{self, Marks};
 use crate::http1::{Connection, Head, request};
@@ -29,17 +29,27 @@ pub(crate) struct Target {
     pub(crate) projects: Arc<Vec<Project>>,
     /// By stream: the number of its next event.
     pub(crate) streams: Arc<Vec<AtomicU64>>,
+    /// Events that were taken so far.
+    accepted: Arc<AtomicU64>,
+    /// Those of them that have arrived at all their URLs, about.
+    pub(crate) arrived: Arc<AtomicU64>,
 }
 
 impl Target {
     pub(crate) fn new(api: SocketAddr, projects: Vec<Project>, streams: usize) -> Self {
         let streams = (0..streams).map(|_| AtomicU64::new(0)).collect();
-        Self { api, projects: Arc::new(projects), streams: Arc::new(streams) }
+        let (accepted, arrived) = (Arc::default(), Arc::default());
+        Self { api, projects: Arc::new(projects), streams: Arc::new(streams), accepted, arrived }
     }
 
-    /// Events that were posted so far.
-    pub(crate) fn posted(&self) -> u64 {
-        self.streams.iter().map(|stream| stream.load(Ordering::Relaxed)).sum()
+    /// Events that were taken so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that are under way.
+    fn under_way(&self) -> u64 {
+        self.accepted().saturating_sub(self.arrived.load(Ordering::Relaxed))
     }
 }
 
@@ -53,6 +63,8 @@ pub(crate) struct Plan {
     pub(crate) batch: usize,
     /// Events a second in all; `None` is as many as are accepted.
     pub(crate) rate: Option<f64>,
+    /// Without a rate: no more is posted while so many events are taken and have not arrived.
+    pub(crate) window: u64,
     /// Whichever comes first.
     pub(crate) seconds: f64,
     pub(crate) events: u64,
@@ -65,6 +77,9 @@ pub(crate) struct Posted {
     /// How long an answer took, in microseconds.
     pub(crate) times: Histogram<u64>,
 }
+
+/// How often a client that may not post looks whether it may.
+const LOOK: Duration = Duration::from_millis(2);
 
 struct Client {
     plan: Plan,
@@ -81,7 +96,7 @@ struct Client {
 pub(crate) async fn post(plan: Plan, target: &Target, start: Instant) -> Result<Posted> {
     let left = Arc::new(AtomicU64::new(plan.events));
     let clients = plan.clients.min(target.streams.len());
-    let before = target.posted();
+    let before = target.accepted();
     let mut running = JoinSet::new();
     for number in 0..clients {
         let client = Client {
@@ -99,7 +114,7 @@ pub(crate) async fn post(plan: Plan, target: &Target, start: Instant) -> Result<
     while let Some(ended) = running.join_next().await {
         times.add(ended??)?;
     }
-    Ok(Posted { events: target.posted() - before, took: start.elapsed(), times })
+    Ok(Posted { events: target.accepted() - before, took: start.elapsed(), times })
 }
 
 impl Client {
@@ -124,8 +139,14 @@ impl Client {
                         // That the client was not free is.
                         posted = due;
                     }
-                } else if posted >= end {
-                    return Ok(times);
+                } else {
+                    while self.target.under_way() >= self.plan.window && posted < end {
+                        sleep(LOOK).await;
+                        posted = Instant::now();
+                    }
+                    if posted >= end {
+                        return Ok(times);
+                    }
                 }
                 let took = |left: u64| left.checked_sub(self.plan.batch as u64);
                 if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, took).is_err() {
@@ -173,6 +194,7 @@ impl Client {
             bail!("of {batch} events {taken} were taken: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
         }
         self.target.streams[stream].store(first + batch as u64, Ordering::Relaxed);
+        self.target.accepted.fetch_add(batch as u64, Ordering::Relaxed);
         Ok(())
     }
 }

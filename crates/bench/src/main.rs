@@ -12,6 +12,7 @@
 //! | [`suite`] | the measures, in rounds |
 //! | [`once`] | one go, as a quick look |
 //! | [`report`] | figures, page, pictures, two reports side by side |
+//! | `perf` | profiles, recorded beside a go |
 //! | `progress` | what is said meanwhile |
 
 mod args;
@@ -20,14 +21,16 @@ mod http1;
 mod limit;
 mod load;
 mod once;
+mod perf;
 mod progress;
 mod receiver;
 mod report;
 mod suite;
 mod system;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Cli, Command};
 use report::{Report, compare};
@@ -36,7 +39,17 @@ use report::{Report, compare};
 async fn main() -> Result<()> {
     // Another provider may come with a dependency: the choice is made here, once. A second one changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match Cli::parse().command {
+    more_descriptors();
+    let command = Cli::parse().command;
+    tokio::select! {
+        done = run(command) => done,
+        // What runs ends here, and its processes with it.
+        stopped = stopped() => stopped.and_then(|()| bail!("it was told to stop")),
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
         Command::Suite(suite) => suite::run(suite).await,
         Command::Once(once) => once::run(once).await,
         Command::Compare { old, new } => {
@@ -46,4 +59,20 @@ async fn main() -> Result<()> {
         Command::LimitServe(serve) => limit::serve(serve).await,
         Command::LimitStage(stage) => limit::stages::run(stage).await,
     }
+}
+
+async fn stopped() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Each connection is one; as many as this process may have. Without them the default has to do.
+fn more_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

@@ -6,15 +6,13 @@ use anyhow::Result;
 
 use crate::args::Once;
 use crate::load::Plan;
+use crate::perf;
 use crate::progress::{say, step};
 use crate::suite::product;
-use crate::system::{Backend, Contender, Run, Scene, Services, System};
+use crate::system::{Contender, Run, Scene, Services, System};
 
 pub(crate) async fn run(once: Once) -> Result<()> {
-    let services = match once.backend {
-        Backend::Cluster => Some(Services::start().await?),
-        Backend::Embedded => None,
-    };
+    let services = Services::of(once.backend).await?;
     let contender = if once.limit { Contender::Limit } else { Contender::Product(product(once.binary.as_deref())?) };
     let scene = Scene {
         backend: once.backend,
@@ -31,12 +29,17 @@ pub(crate) async fn run(once: Once) -> Result<()> {
         size: once.size,
         batch: once.batch,
         rate: once.rate,
+        window: once.window,
         seconds: once.seconds,
         events: u64::MAX,
     };
+    let profiles = once.perf.as_deref().map(|folder| perf::record(&system, folder)).transpose()?;
     for round in 0..once.rounds {
         step(&format!("round {round}"));
         print(&system.run(plan).await?);
+    }
+    if let Some(profiles) = profiles {
+        perf::finish(profiles).await?;
     }
     system.stop().await
 }

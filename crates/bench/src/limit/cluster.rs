@@ -18,14 +18,11 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::Tuning;
 use super::acks::acknowledge;
 use super::lanes::Lanes;
 use crate::progress::complain;
 
-/// Projects share queues, as in the product.
-pub(super) const QUEUES: usize = 16;
-/// Channels that are published on.
-const CHANNELS: usize = 4;
 /// Messages of a queue that are not acknowledged.
 pub(super) const PREFETCH: u16 = 300;
 /// Notes an event for repeats and reads what else is known of its project.
@@ -36,13 +33,14 @@ return {new and 1 or 0, redis.call('GET', KEYS[2]) or ''}";
 /// What takes events.
 pub(super) struct Cluster {
     channels: Vec<Channel>,
+    queues: Vec<String>,
     redis: MultiplexedConnection,
     script: Script,
     _connections: [Connection; 2],
 }
 
-pub(super) fn queue(project: usize) -> String {
-    format!("limit.{}", project % QUEUES)
+pub(super) fn queue(number: usize) -> String {
+    format!("limit.{number}")
 }
 
 pub(super) async fn rabbitmq() -> Result<Connection> {
@@ -80,7 +78,7 @@ pub(super) async fn consumer(connection: &Connection, queue: &str) -> Result<(Ch
 /// Hands a message to the channel; what is returned ends with its confirm.
 pub(super) async fn publish(
     channel: &Channel,
-    project: usize,
+    (queue, project): (&str, usize),
     body: &[u8],
 ) -> Result<impl Future<Output = Result<()>> + use<>> {
     let properties = BasicProperties::default()
@@ -89,7 +87,7 @@ pub(super) async fn publish(
         .with_content_type("application/json".into())
         .with_delivery_mode(2);
     let options = BasicPublishOptions::default();
-    let confirm = channel.basic_publish("".into(), queue(project).into(), options, body, properties).await?;
+    let confirm = channel.basic_publish("".into(), queue.into(), options, body, properties).await?;
     Ok(async move {
         ensure!(confirm.await?.is_ack(), "RabbitMQ did not take a message");
         Ok(())
@@ -98,31 +96,32 @@ pub(super) async fn publish(
 
 impl Cluster {
     /// Connects, and starts to consume.
-    pub(super) async fn connect(lanes: Arc<Lanes>) -> Result<Self> {
+    pub(super) async fn connect(lanes: Arc<Lanes>, tuning: Tuning) -> Result<Self> {
         let connections = [rabbitmq().await?, rabbitmq().await?];
         let [publishing, consuming] = &connections;
         let mut channels = Vec::new();
-        for _ in 0..CHANNELS {
+        for _ in 0..tuning.channels {
             channels.push(publisher(publishing).await?);
         }
-        for number in 0..QUEUES {
-            let queue = queue(number);
-            declare(&channels[0], &queue).await?;
-            let (channel, consumer) = consumer(consuming, &queue).await?;
+        let queues: Vec<String> = (0..tuning.queues).map(queue).collect();
+        for queue in &queues {
+            declare(&channels[0], queue).await?;
+            let (channel, consumer) = consumer(consuming, queue).await?;
             let (finished, tags) = mpsc::unbounded_channel();
             tokio::spawn(told(acknowledge(channel, tags)));
             tokio::spawn(told(consume(consumer, Arc::clone(&lanes), finished)));
         }
-        Ok(Self { channels, redis: redis().await?, script: Script::new(SCRIPT), _connections: connections })
+        Ok(Self { channels, queues, redis: redis().await?, script: Script::new(SCRIPT), _connections: connections })
     }
 
     pub(super) async fn take(&self, project: usize, bodies: Vec<Bytes>) -> Result<()> {
         let scripts = bodies.iter().map(|_| note(&self.script, self.redis.clone(), project));
         try_join_all(scripts).await?;
-        let channel = &self.channels[project % QUEUES % CHANNELS];
+        let number = project % self.queues.len();
+        let (queue, channel) = (&self.queues[number], &self.channels[number % self.channels.len()]);
         let mut confirms = Vec::with_capacity(bodies.len());
         for body in &bodies {
-            confirms.push(publish(channel, project, body).await?);
+            confirms.push(publish(channel, (queue, project), body).await?);
         }
         try_join_all(confirms).await?;
         Ok(())

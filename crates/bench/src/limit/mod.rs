@@ -48,14 +48,27 @@ pub(crate) struct Serve {
     /// Where the file of the embedded form is made; without it the environment names the services of a cluster.
     #[arg(long)]
     folder: Option<PathBuf>,
+    #[command(flatten)]
+    tuning: Tuning,
+}
+
+/// What makes it faster or slower; the defaults are what was fastest.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Tuning {
     /// Deliveries in flight at most.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, env = "LIMIT_IN_FLIGHT", default_value_t = 64)]
     in_flight: usize,
+    /// Queues that projects share.
+    #[arg(long, env = "LIMIT_QUEUES", default_value_t = 4)]
+    queues: usize,
+    /// Channels that are published on.
+    #[arg(long, env = "LIMIT_CHANNELS", default_value_t = 4)]
+    channels: usize,
 }
 
 /// Where events go to.
 enum Door {
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
     Embedded(Embedded),
 }
 
@@ -71,10 +84,10 @@ impl Door {
 
 /// Serves until it is killed.
 pub(crate) async fn serve(serve: Serve) -> Result<()> {
-    let lanes = Arc::new(Lanes::start(serve.receiver, serve.projects, serve.urls, serve.in_flight)?);
+    let lanes = Arc::new(Lanes::start(serve.receiver, serve.projects, serve.urls, serve.tuning.in_flight)?);
     let door = match &serve.folder {
         Some(folder) => Door::Embedded(Embedded::open(folder, lanes)?),
-        None => Door::Cluster(Cluster::connect(lanes).await?),
+        None => Door::Cluster(Box::new(Cluster::connect(lanes, serve.tuning).await?)),
     };
     front::serve(serve.listen, door).await
 }

@@ -40,6 +40,9 @@ struct Shared {
     /// How many deliveries somebody waits for.
     awaited: AtomicU64,
     enough: Notify,
+    urls: u64,
+    /// Events that have arrived at all their URLs, about.
+    arrived: Arc<AtomicU64>,
 }
 
 /// A receiver of the URLs `/project/url`.
@@ -58,6 +61,8 @@ impl Receiver {
             manner: watch::Sender::new(Manner::default()),
             awaited: AtomicU64::new(u64::MAX),
             enough: Notify::new(),
+            urls: urls as u64,
+            arrived: Arc::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, accepting })
@@ -80,6 +85,11 @@ impl Receiver {
     /// From now on answers take so long.
     pub(crate) fn delay(&self, delay: Duration) {
         self.shared.manner.send_modify(|manner| manner.delay = delay);
+    }
+
+    /// Counts events that have arrived at all their URLs, about.
+    pub(crate) fn arrived(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.shared.arrived)
     }
 
     /// All deliveries so far.
@@ -193,6 +203,7 @@ impl Shared {
             tally.note(place, event::read(body), now);
             tally.total
         };
+        self.arrived.store(total / self.urls, Ordering::Relaxed);
         if total >= self.awaited.load(Ordering::SeqCst) {
             self.enough.notify_waiters();
         }

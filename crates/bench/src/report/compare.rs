@@ -31,6 +31,9 @@ pub(crate) fn reports(old: &Report, new: &Report) -> String {
     text
 }
 
+/// Rounds of which something can be said.
+const ENOUGH: usize = 3;
+
 /// The two builds of one run.
 pub(crate) fn bases(report: &Report) -> String {
     let mut text = "| measure | figure | base | this | this / base | better |\n".to_owned();
@@ -39,10 +42,12 @@ pub(crate) fn bases(report: &Report) -> String {
         let Some((base, this)) = figure.median("base").zip(figure.median("product")) else { continue };
         let ratio = this / base;
         let more_is_better = figure.unit == Unit::PerSecond;
-        // Within five of a hundred they are the same, for all that three rounds can tell.
-        let better = match ratio {
-            ratio if (0.95..=1.05).contains(&ratio) => "",
-            ratio if (ratio > 1.0) == more_is_better => "yes",
+        // Where the rounds of one reach into those of the other, they tell nothing; nor do too few.
+        let (base, this) = (&figure.of["base"], &figure.of["product"]);
+        let apart = base.high < this.low || this.high < base.low;
+        let better = match ratio > 1.0 {
+            _ if !apart || this.rounds.len() < ENOUGH => "?",
+            more if more == more_is_better => "yes",
             _ => "**no**",
         };
         let (base, this) = (cell(figure, "base"), cell(figure, "product"));

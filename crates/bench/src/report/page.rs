@@ -14,6 +14,7 @@ impl Unit {
             Self::Seconds => format!("{} s", rounded(value)),
             Self::Ratio => format!("{value:.3}"),
             Self::Bytes if value.abs() < 16_384.0 => format!("{value:.0} B"),
+            Self::Bytes if value.abs() < 1_048_576.0 => format!("{:.1} KiB", value / 1_024.0),
             Self::Bytes => format!("{:.1} MiB", value / 1_048_576.0),
         }
     }
@@ -75,9 +76,10 @@ impl Report {
             self.arguments.join(" "),
         );
         let mut measures: Vec<&str> = self.figures.iter().map(|figure| figure.measure.as_str()).collect();
+        measures.sort_by_key(|measure| self.figures.iter().position(|figure| figure.measure == *measure));
         measures.dedup();
         for measure in measures {
-            let _ = writeln!(page, "\n## {measure}\n\n{HEAD}");
+            let _ = writeln!(page, "\n## {}\n\n{HEAD}", title(measure));
             for figure in self.figures.iter().filter(|figure| figure.measure == measure) {
                 let _ = writeln!(page, "{}", row(figure));
             }
@@ -86,6 +88,21 @@ impl Report {
             }
         }
         page
+    }
+}
+
+fn title(measure: &str) -> &str {
+    match measure {
+        "stages" => "The limit's stages, each alone",
+        "throughput" => "1 Throughput, and memory",
+        "latency" => "2 From the post to the arrival",
+        "lane" => "3 One project alone",
+        "isolation" => "4 Healthy URLs beside some that hang",
+        "backlog" => "5 Backlog",
+        "idle" => "6 Webhooks that have little to do",
+        "cpu" => "7 Processor time of a delivery, by process",
+        "scale" => "8 More dispatchers, more projects",
+        other => other,
     }
 }
 

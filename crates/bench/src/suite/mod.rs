@@ -2,13 +2,28 @@
 //!
 //! | room | what is in it |
 //! | --- | --- |
+//! | `stages` | the limit's stages, each alone |
 //! | `throughput` | accepted and delivered a second, processor time, memory |
+//! | `latency` | from the post to the arrival, at parts of that |
+//! | `lane` | one project alone |
+//! | `isolation` | healthy URLs beside some that hang |
+//! | `backlog` | growth and drain of a backlog |
+//! | `idle` | many webhooks that have little to do |
+//! | `scale` | more dispatchers, more projects |
 
+mod backlog;
+mod idle;
+mod isolation;
+mod lane;
+mod latency;
+mod scale;
+mod stages;
 mod throughput;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum as _;
 
 use crate::args::{Measure, Suite};
 use crate::load::Plan;
@@ -22,15 +37,20 @@ const WARM_UP: f64 = 2.0;
 /// Runs what was chosen and writes the report after each measure, so that nothing is lost of a run that is broken off.
 pub(crate) async fn run(suite: Suite) -> Result<()> {
     let mut stage = Stage { report: Report::new(), contenders: contenders(&suite)?, suite };
-    let all = [Measure::Throughput];
-    for measure in all {
+    for measure in Measure::value_variants().iter().copied() {
         if !stage.suite.only.is_empty() && !stage.suite.only.contains(&measure) {
             continue;
         }
         step(&format!("== {measure:?}"));
         match measure {
+            Measure::Stages => stages::measure(&mut stage).await?,
             Measure::Throughput => throughput::measure(&mut stage).await?,
-            _ => {}
+            Measure::Latency => latency::measure(&mut stage).await?,
+            Measure::Lane => lane::measure(&mut stage).await?,
+            Measure::Isolation => isolation::measure(&mut stage).await?,
+            Measure::Backlog => backlog::measure(&mut stage).await?,
+            Measure::Idle => idle::measure(&mut stage).await?,
+            Measure::Scale => scale::measure(&mut stage).await?,
         }
         stage.report.write(&stage.suite.out)?;
     }
@@ -71,23 +91,29 @@ struct Cast {
 impl Stage {
     /// As many as are accepted.
     fn plan(&self) -> Plan {
-        let Suite { clients, size, seconds, .. } = self.suite;
-        Plan { clients, size, batch: 1, rate: None, seconds, events: u64::MAX }
+        let Suite { clients, size, seconds, window, .. } = self.suite;
+        Plan { clients, size, batch: 1, rate: None, window, seconds, events: u64::MAX }
     }
 
     fn scene(&self, backend: Backend, projects: usize, urls: usize) -> Scene {
         Scene { backend, projects, streams: 1, urls, dispatchers: self.suite.dispatchers }
     }
 
+    /// Projects, where nothing is said of them: as many as throughput is measured with first.
+    fn projects(&self) -> usize {
+        self.suite.projects.first().copied().unwrap_or(200)
+    }
+
     /// Starts the contenders over the same services, and warms them up.
     async fn cast(&self, scene: Scene) -> Result<Cast> {
+        self.cast_without(&[], scene).await
+    }
+
+    async fn cast_without(&self, without: &[Contender], scene: Scene) -> Result<Cast> {
         step(&format!("{}: {} projects of {} URLs", scene.backend.name(), scene.projects, scene.urls));
-        let services = match scene.backend {
-            Backend::Cluster => Some(Services::start().await?),
-            Backend::Embedded => None,
-        };
+        let services = Services::of(scene.backend).await?;
         let mut systems = Vec::new();
-        for contender in &self.contenders {
+        for contender in self.contenders.iter().filter(|contender| !without.contains(contender)) {
             let name = contender.name();
             let system = System::start(contender, scene, services.as_ref()).await.context(name)?;
             system.run(Plan { seconds: WARM_UP.min(self.suite.seconds), ..self.plan() }).await.context(name)?;
@@ -102,6 +128,13 @@ impl Cast {
     fn turn(&self, round: usize) -> impl Iterator<Item = &System> {
         let (behind, front) = self.systems.split_at(round % self.systems.len());
         front.iter().chain(behind)
+    }
+
+    /// Waits until all have little to do.
+    async fn rest(&self) {
+        for system in &self.systems {
+            system.rest().await;
+        }
     }
 
     async fn stop(self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::Stage;
+use super::{Cast, Stage};
 use crate::load::Plan;
 use crate::progress::step;
 use crate::report::{Goal, Unit};
@@ -10,8 +10,19 @@ use crate::system::{Backend, Run};
 
 const NAME: &str = "throughput";
 
-/// The figure that others are parts of: single events of the fewest projects with the fewest URLs.
-pub(super) fn delivered(backend: Backend, projects: usize, urls: usize, way: &str) -> String {
+/// What the product delivers of single events, as far as it was measured; otherwise it is tried.
+pub(super) async fn rate(stage: &Stage, cast: &Cast, backend: Backend) -> Result<f64> {
+    let name = delivered(backend, stage.projects(), 1, "single");
+    if let Some(rate) = stage.report.median((NAME, &name), "product") {
+        return Ok(rate);
+    }
+    let product = cast.systems.first().context("the product")?;
+    let rate = product.run(stage.plan()).await?.delivered();
+    step(&format!("the product delivers {rate:.0}/s"));
+    Ok(rate)
+}
+
+fn delivered(backend: Backend, projects: usize, urls: usize, way: &str) -> String {
     format!("{}, {projects} projects, {urls} URLs, {way}, delivered", backend.name())
 }
 
@@ -63,9 +74,12 @@ fn note(stage: &mut Stage, place: &str, way: &str, contender: &str, run: &Run) {
     note("accepted", Unit::PerSecond, run.accepted());
     note("delivered", Unit::PerSecond, run.delivered());
     note("memory under load", Unit::Bytes, run.memory as f64);
+    let mut note = |role: &str, value| {
+        stage.report.note(("cpu", &format!("{place}, {way}: {role}")), Unit::Micros, contender, value);
+    };
     let each = |used: std::time::Duration| used.as_secs_f64() * 1e6 / run.arrivals.count.max(1) as f64;
     for (role, used) in &run.cpu {
-        note(&format!("processor time of a delivery: {role}"), Unit::Micros, each(*used));
+        note(role, each(*used));
     }
-    note("processor time of a delivery: all", Unit::Micros, each(run.cpu.values().sum()));
+    note("all together", each(run.cpu.values().sum()));
 }

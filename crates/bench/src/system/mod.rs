@@ -26,8 +26,8 @@ use tokio::process::Child;
 use crate::load::Target;
 use crate::receiver::Receiver;
 use processes::Roles;
-pub(crate) use product::held;
-pub(crate) use run::Run;
+pub(crate) use product::Started;
+pub(crate) use run::{PATIENCE, Run};
 pub(crate) use services::Services;
 
 /// What stores and queues.
@@ -113,23 +113,32 @@ impl System {
                     Some(services) => projects::write_cluster(services, scene.projects)?,
                     None => projects::write_embedded(&system.folder.path().join(DATABASE), scene.projects)?,
                 }
-                let (api, receiver) = (system.target.api, system.receiver.address());
-                system.webhooks =
-                    projects::register(api, &system.target.projects, scene.urls, receiver).await.context("webhooks")?;
+                system.register().await?;
             }
             Contender::Limit => system.run_limit(services).await?,
         }
         Ok(system)
     }
 
+    /// Registers the webhooks.
+    async fn register(&mut self) -> Result<()> {
+        let (api, receiver) = (self.target.api, self.receiver.address());
+        let made = projects::register(api, &self.target.projects, self.scene.urls, receiver).await;
+        self.webhooks = made.context("webhooks")?;
+        Ok(())
+    }
+
     /// Without processes.
     async fn bare(contender: &Contender, scene: Scene) -> Result<Self> {
         let streams = scene.projects * scene.streams;
+        let receiver = Receiver::start(scene.projects, streams, scene.urls).await?;
+        let mut target = Target::new(free_address()?, Vec::new(), streams);
+        target.arrived = receiver.arrived();
         Ok(Self {
             contender: contender.clone(),
             scene,
-            target: Target::new(free_address()?, Vec::new(), streams),
-            receiver: Receiver::start(scene.projects, streams, scene.urls).await?,
+            target,
+            receiver,
             webhooks: Vec::new(),
             ops: Vec::new(),
             own: Roles::new(),
@@ -152,12 +161,22 @@ impl System {
         self.own.values().flatten().filter_map(|id| processes::memory(*id)).sum()
     }
 
-    /// Ends its processes.
+    /// Its own processes by role.
+    pub(crate) fn own(&self) -> &Roles {
+        &self.own
+    }
+
+    /// Kills its processes.
     pub(crate) async fn stop(mut self) -> Result<()> {
         for child in &mut self.children {
             child.kill().await.context("stopping a process")?;
         }
         Ok(())
+    }
+
+    /// Changes all webhooks.
+    pub(crate) async fn change_webhooks(&self, body: &'static str) -> Result<()> {
+        projects::change(self.target.api, &self.target.projects, &self.webhooks, body).await
     }
 }
 

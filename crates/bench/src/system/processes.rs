@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// Whose processor time is shown apart: the role and its processes.
 pub(crate) type Roles = BTreeMap<&'static str, Vec<u32>>;
 
@@ -78,6 +80,20 @@ pub(crate) fn own_cpu() -> Duration {
     let fields: Vec<&str> = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
+}
+
+/// Asks a process to end.
+pub(super) fn terminate(id: u32) -> Option<()> {
+    signal(id, Signal::TERM)
+}
+
+/// As Ctrl-C does.
+pub(crate) fn interrupt(id: u32) -> Option<()> {
+    signal(id, Signal::INT)
+}
+
+fn signal(id: u32, signal: Signal) -> Option<()> {
+    kill_process(Pid::from_raw(id.try_into().ok()?)?, signal).ok()
 }
 
 /// Resident memory in bytes.

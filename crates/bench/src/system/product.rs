@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use super::services::Services;
-use super::{System, free_address};
+use super::{System, free_address, processes};
 use crate::http1::{Connection, Head, request};
 
 const START: Duration = Duration::from_secs(120);
@@ -19,28 +19,56 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Every product has so many partitions.
 const PARTITIONS: usize = 64;
 
+/// How long a start took.
+pub(crate) struct Started {
+    /// Until the slowest process was ready.
+    pub(crate) ready: Duration,
+    /// From the first process's start until all partitions had owners.
+    pub(crate) shared: Duration,
+}
+
 impl System {
     /// Starts `serve`; with services, an `ingest` and its dispatchers. Returns when they are ready and share the
     /// partitions.
     pub(super) async fn run_product(&mut self, binary: &Path, services: Option<&Services>) -> Result<()> {
-        if services.is_none() {
-            self.process(binary, "serve", services).await?;
-        } else {
-            self.process(binary, "ingest", services).await?;
-            for _ in 0..self.scene.dispatchers {
-                self.process(binary, "dispatcher", services).await?;
-            }
-        }
+        self.run_processes(binary, services).await?;
         self.wait_until_shared().await
     }
 
+    /// The longest time that one of them took until it was ready.
+    async fn run_processes(&mut self, binary: &Path, services: Option<&Services>) -> Result<Duration> {
+        if services.is_none() {
+            return self.process(binary, "serve", services).await;
+        }
+        let mut longest = self.process(binary, "ingest", services).await?;
+        for _ in 0..self.scene.dispatchers {
+            longest = longest.max(self.process(binary, "dispatcher", services).await?);
+        }
+        Ok(longest)
+    }
+
+    /// Ends the product's processes as an operator would, and starts them again.
+    pub(crate) async fn restart(&mut self, binary: &Path, services: Option<&Services>) -> Result<Started> {
+        for child in &mut self.children {
+            let id = child.id().context("a process that runs")?;
+            processes::terminate(id).context("a signal")?;
+            child.wait().await?;
+        }
+        for id in self.own.values().flatten() {
+            self.roles.values_mut().for_each(|ids| ids.retain(|other| other != id));
+        }
+        self.children.clear();
+        self.own.clear();
+        self.ops.clear();
+        let begun = Instant::now();
+        let ready = self.run_processes(binary, services).await?;
+        self.wait_until_shared().await?;
+        Ok(Started { ready, shared: begun.elapsed() })
+    }
+
     /// Starts a process and waits until it is ready.
-    pub(crate) async fn process(
-        &mut self,
-        binary: &Path,
-        role: &'static str,
-        services: Option<&Services>,
-    ) -> Result<()> {
+    async fn process(&mut self, binary: &Path, role: &'static str, services: Option<&Services>) -> Result<Duration> {
+        let begun = Instant::now();
         let ops = free_address()?;
         let path = self.folder.path().join(format!("{}-{role}.log", self.ops.len()));
         let log = std::fs::File::create(&path)?;
@@ -77,18 +105,18 @@ impl System {
             }
             sleep(LOOK).await;
         }
-        Ok(())
+        Ok(begun.elapsed())
     }
 
-    /// Waits until all partitions are owned, and by each dispatcher its share of them.
-    pub(crate) async fn wait_until_shared(&self) -> Result<()> {
+    /// Waits until all partitions are owned, and no dispatcher has more than its share of them.
+    async fn wait_until_shared(&self) -> Result<()> {
         let until = Instant::now() + START;
         loop {
             let held = held(&self.ops).await?;
             let owners = held.iter().filter(|count| **count > 0).count();
             let expected = if self.ops.len() == 1 { 1 } else { self.scene.dispatchers };
-            let least = held.iter().filter(|count| **count > 0).min().copied().unwrap_or(0);
-            if held.iter().sum::<usize>() == PARTITIONS && owners == expected && least >= PARTITIONS / expected {
+            let most = held.iter().max().copied().unwrap_or(0);
+            if held.iter().sum::<usize>() == PARTITIONS && owners == expected && most <= PARTITIONS.div_ceil(expected) {
                 return Ok(());
             }
             if Instant::now() > until {
@@ -100,7 +128,7 @@ impl System {
 }
 
 /// How many partitions each process holds.
-pub(crate) async fn held(ops: &[SocketAddr]) -> Result<Vec<usize>> {
+async fn held(ops: &[SocketAddr]) -> Result<Vec<usize>> {
     let mut held = Vec::new();
     for address in ops {
         let (_, metrics) = get(*address, "/metrics").await?;

@@ -96,8 +96,36 @@ pub(super) async fn register(
     Ok(all)
 }
 
+/// Changes all webhooks.
+pub(super) async fn change(
+    api: SocketAddr,
+    projects: &[Project],
+    webhooks: &[Vec<String>],
+    body: &'static str,
+) -> Result<()> {
+    let mut clients = JoinSet::new();
+    for first in 0..AT_ONCE.min(projects.len()) {
+        let own = projects.iter().cloned().zip(webhooks.iter().cloned()).skip(first).step_by(AT_ONCE);
+        let own: Vec<(Project, Vec<String>)> = own.collect();
+        clients.spawn(async move {
+            let (mut connection, mut bytes) = (Connection::connect(api).await?, Vec::new());
+            for (project, webhooks) in own {
+                for webhook in webhooks {
+                    let path = format!("/projects/{}/webhooks/{webhook}", project.id);
+                    call(&mut connection, &mut bytes, ("PATCH", &path), (api, &project), body).await?;
+                }
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+    }
+    while let Some(changed) = clients.join_next().await {
+        changed??;
+    }
+    Ok(())
+}
+
 /// Makes a call of the API about a webhook and returns the webhook's id.
-pub(super) async fn call(
+async fn call(
     connection: &mut Connection,
     bytes: &mut Vec<u8>,
     (method, path): (&str, &str),

@@ -51,7 +51,7 @@ impl System {
         let start = Instant::now();
         self.receiver.begin(start, 0);
         let posted = load::post(plan, &self.target, start).await?;
-        self.receiver.wait_for(self.target.posted() * self.scene.urls as u64, PATIENCE).await?;
+        self.receiver.wait_for(self.target.accepted() * self.scene.urls as u64, PATIENCE).await?;
         let arrivals = self.receiver.arrivals();
         let memory = self.memory();
         self.rest().await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow};
 use spectrum_webhook_testkit::services::{Postgres, PostgresSetup, Rabbit, RabbitSetup, Redis, RedisSetup};
 
+use super::Backend;
 use super::processes::{self, Roles};
 
 /// Running services; they end with this.
@@ -22,6 +23,14 @@ const MASTER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aa
 const DATABASE: &str = "postgres";
 
 impl Services {
+    /// Those of a cluster; none of the embedded backends.
+    pub(crate) async fn of(backend: Backend) -> Result<Option<Self>> {
+        match backend {
+            Backend::Cluster => Ok(Some(Self::start().await?)),
+            Backend::Embedded => Ok(None),
+        }
+    }
+
     /// Starts RabbitMQ, Redis and PostgreSQL, empty.
     pub(crate) async fn start() -> Result<Self> {
         tokio::task::spawn_blocking(Self::launch).await?
@@ -43,6 +52,11 @@ impl Services {
             ("SPECTRUM_MASTER_KEY", MASTER_KEY.to_owned()),
         ]);
         Ok(Self { _rabbit: rabbit, _redis: redis, postgres, settings, roles: processes::services() })
+    }
+
+    /// The settings that name them.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        self.settings.clone().into_iter().collect()
     }
 
     /// Runs a statement in the product's database.
