@@ -25,7 +25,8 @@ fn throughput(report: &Report) -> Option<String> {
     let figures = report.figures.iter().filter(|figure| figure.measure == "throughput");
     let figures: Vec<_> = figures.filter(|figure| figure.unit == Unit::PerSecond && is(&figure.name)).collect();
     let mut names: Vec<String> = figures.iter().flat_map(|figure| figure.of.keys().cloned()).collect();
-    names.sort();
+    // The product first, as in the other pictures.
+    names.sort_by(|left, right| right.cmp(left));
     names.dedup();
     let groups = figures.iter().map(|figure| {
         let bar = |name| figure.of.get(name).map(|spread| [spread.low, spread.median, spread.high]);

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 const COLOURS: [&str; 8] = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#17becf", "#7f7f7f"];
+/// So many places on the x axis can be named as they are.
+const TICKS: usize = 12;
 const WIDTH: f64 = 900.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 40.0;
@@ -115,8 +117,10 @@ pub(super) fn lines(labels: &Labels<'_>, lines: &[(String, Vec<(f64, f64)>)]) ->
     let mut ticks: Vec<f64> = points().map(|(x, _)| *x).collect();
     ticks.sort_by(f64::total_cmp);
     ticks.dedup();
-    let every = ticks.len().div_ceil(10).max(1);
-    for tick in ticks.iter().step_by(every) {
+    if ticks.len() > TICKS {
+        ticks = (0..=8_u8).map(|part| first + (last - first) * f64::from(part) / 8.0).collect();
+    }
+    for tick in &ticks {
         let shown = if *tick >= 10.0 { format!("{tick:.0}") } else { format!("{tick}") };
         let _ = writeln!(
             svg,
