@@ -1,12 +1,12 @@
 //! One consumer of one partition's queue, on a channel of its own, and its acknowledgements.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -16,12 +16,15 @@ use spectrum_webhook_core::ports::{Acks, Lease, PortError, Subscription, Tag, Ta
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::acks::{Acker, Settled, Singly};
 use crate::link::{Current, Link, Queues};
 use crate::publish::undeclared;
 use crate::{PORT, decode, unavailable};
 
 /// A consumer that is not confirmed for so long gives up, so that the partition's lease can go to someone else.
 const SUBSCRIBE: Duration = Duration::from_secs(10);
+/// The part of the prefetch that may wait to be acknowledged.
+const PRESSURE: usize = 8;
 /// How long a channel that nobody waits for may take to close. A connection that does not answer is lost before.
 const CLOSE: Duration = Duration::from_secs(30);
 
@@ -31,16 +34,19 @@ struct Inbox {
     sent: VecDeque<Delivery>,
     /// Bytes of their bodies.
     bytes: usize,
-    /// Tags of this channel that are not acknowledged, taken or not.
-    unacknowledged: BTreeSet<u64>,
+    settled: Settled,
+    /// Whether what is settled will be acknowledged without being asked for.
+    reminded: bool,
     /// Why nothing comes any more.
     ended: Option<String>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     channel: Channel,
     inbox: Mutex<Inbox>,
     changed: Notify,
+    /// So many settled messages are acknowledged without waiting for more: they take places of the prefetch.
+    enough: usize,
 }
 
 impl Shared {
@@ -48,16 +54,40 @@ impl Shared {
         self.inbox.lock().ended.get_or_insert(why);
         self.changed.notify_waiters();
     }
+
+    /// Acknowledges what has waited for its turn; returns whether anything is left, for another time.
+    pub(crate) fn acknowledge_old(&self) -> bool {
+        let mut inbox = self.inbox.lock();
+        self.acknowledge(&mut inbox, Singly::Old);
+        inbox.reminded = inbox.settled.waiting() > 0;
+        inbox.reminded
+    }
+
+    /// Acknowledges all that is settled.
+    fn acknowledge_all(&self) {
+        self.acknowledge(&mut self.inbox.lock(), Singly::All);
+    }
+
+    /// The lock is held until lapin has what goes out, so that no end of the channel overtakes it.
+    fn acknowledge(&self, inbox: &mut Inbox, singly: Singly) {
+        for (tag, multiple) in inbox.settled.take(singly) {
+            // lapin takes it when it is first asked, and nobody waits for the write. One that it does not take is of a
+            // lost channel, whose end is heard elsewhere.
+            let _ = self.channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never();
+        }
+    }
 }
 
 struct RabbitSubscription {
     shared: Arc<Shared>,
+    acker: Arc<Acker>,
 }
 
 /// Starts to consume.
 pub(crate) async fn subscribe(
     link: &Link,
     queues: &Queues,
+    acker: &Arc<Acker>,
     lease: &Lease,
     prefetch: usize,
 ) -> Result<Box<dyn Subscription>, PortError> {
@@ -68,8 +98,9 @@ pub(crate) async fn subscribe(
         let channel = connection.create_channel().await.map_err(failed)?;
         // From here on: dropped at any of the next awaits it closes the channel. By itself lapin would not, for a consumer
         // that is confirmed later holds its channel open: the queue's single active one, which nobody reads.
-        let shared = Arc::new(Shared { channel, inbox: Mutex::default(), changed: Notify::new() });
-        let subscription = RabbitSubscription { shared: Arc::clone(&shared) };
+        let enough = (prefetch / PRESSURE).max(1);
+        let shared = Arc::new(Shared { channel, inbox: Mutex::default(), changed: Notify::new(), enough });
+        let subscription = RabbitSubscription { shared: Arc::clone(&shared), acker: Arc::clone(acker) };
         let channel = &shared.channel;
         let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
         channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(failed)?;
@@ -105,7 +136,7 @@ async fn pump(consumer: Consumer, shared: Arc<Shared>) {
             Some(Ok(delivery)) => {
                 let mut inbox = shared.inbox.lock();
                 inbox.bytes += delivery.data.len();
-                inbox.unacknowledged.insert(delivery.delivery_tag);
+                inbox.settled.came(delivery.delivery_tag);
                 inbox.sent.push_back(delivery);
                 drop(inbox);
                 shared.changed.notify_waiters();
@@ -121,6 +152,7 @@ async fn pump(consumer: Consumer, shared: Arc<Shared>) {
 }
 
 fn close_in_background(shared: Arc<Shared>) {
+    shared.acknowledge_all();
     let closing = async move {
         if shared.channel.status().connected() {
             // What does not close ends with its connection.
@@ -176,11 +208,12 @@ impl Subscription for RabbitSubscription {
     }
 
     fn acks(&self) -> Arc<dyn Acks> {
-        Arc::new(RabbitAcks { shared: Arc::clone(&self.shared) })
+        Arc::new(RabbitAcks { shared: Arc::clone(&self.shared), acker: Arc::clone(&self.acker) })
     }
 
     async fn close(self: Box<Self>) -> Result<(), PortError> {
         self.shared.end("it was closed".to_owned());
+        self.shared.acknowledge_all();
         let channel = &self.shared.channel;
         if !channel.status().connected() {
             return Ok(());
@@ -198,33 +231,25 @@ impl Drop for RabbitSubscription {
 
 struct RabbitAcks {
     shared: Arc<Shared>,
-}
-
-/// Takes finished tags out of what is not acknowledged: the tag up to which everything is finished, and those past a
-/// stuck one. Tags that are not among them are none of this channel's, or acknowledged already.
-fn finish(unacknowledged: &mut BTreeSet<u64>, tags: &[Tag]) -> (Option<u64>, Vec<u64>) {
-    let mut finished: Vec<u64> = tags.iter().map(|tag| tag.0).filter(|tag| unacknowledged.remove(tag)).collect();
-    finished.sort_unstable();
-    let lowest = unacknowledged.first().copied().unwrap_or(u64::MAX);
-    let prefix = finished.partition_point(|tag| *tag < lowest);
-    let singly = finished.split_off(prefix);
-    (finished.last().copied(), singly)
+    acker: Arc<Acker>,
 }
 
 #[async_trait]
 impl Acks for RabbitAcks {
+    /// The broker hears it a little later, and before the end of the channel in any case, unless that is lost.
     async fn ack(&self, tags: &[Tag]) -> Result<(), PortError> {
-        let (prefix, singly) = {
-            let mut inbox = self.shared.inbox.lock();
-            if inbox.ended.is_some() {
-                return Err(fenced());
-            }
-            finish(&mut inbox.unacknowledged, tags)
-        };
-        let prefix = prefix.map(|tag| (tag, BasicAckOptions { multiple: true }));
-        let singly = singly.into_iter().map(|tag| (tag, BasicAckOptions { multiple: false }));
-        for (tag, options) in prefix.into_iter().chain(singly) {
-            self.shared.channel.basic_ack(tag, options).await.map_err(|_| fenced())?;
+        let mut inbox = self.shared.inbox.lock();
+        if inbox.ended.is_some() {
+            return Err(fenced());
+        }
+        for tag in tags {
+            inbox.settled.settle(tag.0);
+        }
+        if inbox.settled.waiting() >= self.shared.enough {
+            self.shared.acknowledge(&mut inbox, Singly::Old);
+        }
+        if inbox.settled.waiting() > 0 && !std::mem::replace(&mut inbox.reminded, true) {
+            self.acker.remind(&self.shared);
         }
         Ok(())
     }
@@ -233,21 +258,4 @@ impl Acks for RabbitAcks {
 /// A lost channel has returned its messages: its tags are worth nothing, and trying again does not help.
 fn fenced() -> PortError {
     PortError::Fenced { port: PORT, operation: "acknowledge" }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_finished_prefix_is_acknowledged_at_once_and_the_rest_singly() {
-        let mut unacknowledged: BTreeSet<u64> = (1..=6).collect();
-        let finish = |unacknowledged: &mut BTreeSet<u64>, tags: &[u64]| {
-            finish(unacknowledged, &tags.iter().map(|tag| Tag(*tag)).collect::<Vec<_>>())
-        };
-        assert_eq!(finish(&mut unacknowledged, &[5, 2, 1]), (Some(2), vec![5]));
-        assert_eq!(finish(&mut unacknowledged, &[2, 5, 9]), (None, vec![]), "twice, and another channel's");
-        assert_eq!(finish(&mut unacknowledged, &[3, 4]), (Some(4), vec![]), "5 is acknowledged already");
-        assert_eq!(finish(&mut unacknowledged, &[6]), (Some(6), vec![]));
-    }
 }

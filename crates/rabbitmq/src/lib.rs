@@ -6,12 +6,14 @@
 //! | `link` | a connection that heals by itself; the declaring of queues |
 //! | `message` | what a message looks like on the wire |
 //! | `publish` | publishing with confirms, many in flight |
-//! | `consume` | one consumer of one partition, and its acknowledgements |
+//! | `consume` | one consumer of one partition |
+//! | `acks` | its acknowledgements, many at a time |
 //!
 //! Order rests on one rule: work is dropped by closing the channel, never by cancelling, rejecting or returning single
 //! messages. A closed channel returns its messages to the head of the queue, in order, before the next consumer gets
 //! any.
 
+mod acks;
 mod consume;
 mod hosts;
 mod link;
@@ -29,6 +31,7 @@ use spectrum_webhook_core::ports::{Lease, PortError, Publication, Queue, Reach, 
 
 pub use message::{Wire, decode, encode};
 
+use acks::Acker;
 use hosts::Hosts;
 use link::{Link, Queues};
 use publish::Publisher;
@@ -123,6 +126,7 @@ pub struct RabbitQueue {
     consuming: Arc<Link>,
     queues: Arc<Queues>,
     publisher: Publisher,
+    acker: Arc<Acker>,
     reach: Arc<Reach>,
 }
 
@@ -143,7 +147,7 @@ impl RabbitQueue {
         let (publishing, consuming) = tokio::try_join!(publishing, consuming)?;
         queues.declare_all(&publishing, options.partitions).await?;
         let publisher = Publisher::new(Arc::clone(&publishing), Arc::clone(&queues), options.confirm_timeout);
-        Ok(Self { publishing, consuming, queues, publisher, reach })
+        Ok(Self { publishing, consuming, queues, publisher, acker: Arc::new(Acker::start()), reach })
     }
 
     /// Whether it can be reached, on both connections.
@@ -168,7 +172,7 @@ impl Queue for RabbitQueue {
     }
 
     async fn subscribe(&self, lease: &Lease, prefetch: usize) -> Result<Box<dyn Subscription>, PortError> {
-        consume::subscribe(&self.consuming, &self.queues, lease, prefetch).await
+        consume::subscribe(&self.consuming, &self.queues, &self.acker, lease, prefetch).await
     }
 
     async fn check(&self) -> Result<(), PortError> {

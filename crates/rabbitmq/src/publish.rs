@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use futures::poll;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, PublisherConfirm};
 use spectrum_webhook_core::ids::PartitionId;
@@ -101,14 +103,15 @@ impl Publisher {
         channel.take_if(|opened| opened.number == on);
     }
 
-    /// Hands a message to the partition's channel. What is handed over under its lock goes out in that order.
+    /// Hands a message to the partition's channel. What is handed over under its lock goes out in that order, and confirms
+    /// are told apart by it; until it is written nobody else waits, so that many messages share a write.
     async fn send(&self, partition: PartitionId, publication: Publication) -> Result<Sent, PortError> {
         let Publication { message, again, .. } = publication;
         let mut opened = self.channels[channel_of(partition)].lock().await;
         let Current { made, connection } = self.link.current().map_err(|why| unavailable(PUBLISH, why))?;
         self.queues.declare(&connection, partition).await.map_err(undeclared)?;
         let usable = opened.take().filter(|opened| opened.made == made && opened.channel.status().connected());
-        let Opened { number, channel, .. } = match usable {
+        let current = match usable {
             Some(usable) => opened.insert(usable),
             None => {
                 let fresh = connection.create_channel().await.map_err(|error| unavailable(PUBLISH, error))?;
@@ -118,12 +121,21 @@ impl Publisher {
                 opened.insert(Opened { number, made, channel: fresh })
             }
         };
+        let (on, channel) = (current.number, current.channel.clone());
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         let queue = self.queues.name(partition);
         let properties = encode(&message, again);
-        let sent = channel.basic_publish("".into(), queue.as_str().into(), options, &message.body, properties).await;
+        let publishing = channel.basic_publish("".into(), queue.as_str().into(), options, &message.body, properties);
+        tokio::pin!(publishing);
+        // lapin takes the message when it is first asked; from then on it waits for the write alone.
+        let first = poll!(publishing.as_mut());
+        drop(opened);
+        let sent = match first {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => publishing.await,
+        };
         let confirm = sent.map_err(|error| unavailable(PUBLISH, error))?;
-        Ok(Sent { on: *number, confirm })
+        Ok(Sent { on, confirm })
     }
 }
 
@@ -161,8 +173,8 @@ fn outlive(confirm: PublisherConfirm, room: OwnedSemaphorePermit) {
 #[cfg(test)]
 mod tests {
     use spectrum_webhook_core::delivery::{Message, Purpose};
-    use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion};
-    use spectrum_webhook_core::ports::Reach;
+    use spectrum_webhook_core::ids::{Epoch, EventId, OwnerId, ProjectId, RegistryVersion};
+    use spectrum_webhook_core::ports::{Lease, Reach};
     use spectrum_webhook_core::time::Millis;
     use spectrum_webhook_testkit::services::shared;
     use uuid::Uuid;
@@ -186,12 +198,43 @@ mod tests {
         Publication { message, again: false, idempotency: None }
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn messages_refused_on_an_old_channel_leave_the_new_one_and_what_is_on_its_way_there() {
+    async fn publisher() -> Publisher {
         let hosts = Arc::new(Hosts::read(&shared().rabbit().await.url(), None).expect("a URL"));
         let link = Link::connect(hosts, "test", Arc::new(Reach::new("rabbitmq"))).await.expect("a link");
         let queues = Arc::new(Queues::new(format!("test-{}", rand::random::<u64>())));
-        let publisher = Publisher::new(link, queues, Duration::from_secs(60));
+        Publisher::new(link, queues, Duration::from_secs(60))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn messages_go_out_in_the_order_of_the_calls_without_waiting_for_one_another() {
+        let publisher = publisher().await;
+        // The queue and the channel are there from here on.
+        publisher.publish(PARTITION, publication()).await.expect("published");
+        let mut first = Box::pin(publisher.send(PARTITION, publication()));
+        assert!(poll!(first.as_mut()).is_pending(), "it is not written yet");
+        let others: Vec<Publication> = (0..50).map(|_| publication()).collect();
+        let expected: Vec<EventId> = others.iter().map(|other| other.message.id).collect();
+        // The first one is not asked again before all others are confirmed.
+        let sending = others.into_iter().map(|other| publisher.publish(PARTITION, other));
+        let confirmed = timeout(Duration::from_secs(30), futures::future::join_all(sending)).await.expect("in time");
+        assert!(confirmed.iter().all(Result::is_ok), "{confirmed:?}");
+        assert!(matches!(first.await.expect("sent").confirm.await, Ok(Confirmation::Ack(None))));
+        let acker = Arc::new(crate::acks::Acker::start());
+        let lease = Lease { partition: PARTITION, owner: OwnerId(Uuid::now_v7()), epoch: Epoch(1) };
+        let subscribing = crate::consume::subscribe(&publisher.link, &publisher.queues, &acker, &lease, 300);
+        let mut subscription = subscribing.await.expect("a subscription");
+        let mut came = Vec::new();
+        while came.len() < 52 {
+            subscription.ready().await.expect("ready");
+            let taken = subscription.take(300, usize::MAX).await.expect("take");
+            came.extend(taken.into_iter().map(|taken| taken.message.expect("readable").id));
+        }
+        assert_eq!(came[2..], expected);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn messages_refused_on_an_old_channel_leave_the_new_one_and_what_is_on_its_way_there() {
+        let publisher = publisher().await;
         let send = || async { publisher.send(PARTITION, publication()).await.expect("sent") };
         let (first, second) = (send().await, send().await);
         assert_eq!(first.on, second.on);

@@ -33,7 +33,12 @@ impl Keys {
 
     /// The buckets of marks, in turn.
     pub(crate) fn done(&self, partition: PartitionId) -> [String; 4] {
-        ["done:0", "done:1", "done:2", "done:3"].map(|bucket| self.of(partition, bucket))
+        [0, 1, 2, 3].map(|number| self.bucket(partition, number))
+    }
+
+    /// One of them.
+    pub(crate) fn bucket(&self, partition: PartitionId, number: u64) -> String {
+        self.of(partition, &format!("done:{number}"))
     }
 
     /// Projects whose change the owner has not confirmed, with the version.
@@ -58,7 +63,7 @@ impl Keys {
 
     /// An idempotency record.
     pub(crate) fn record(&self, partition: PartitionId, project: ProjectId, key: &[u8; 32]) -> String {
-        self.of(partition, &format!("once:{project}:{}", hex::encode(key)))
+        self.of(partition, &format!("post:{project}:{}", hex::encode(key)))
     }
 
     /// The dispatchers that live.

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `place` | the URL of a single server, of sentinels, or of a cluster |
 //! | `link` | the connection, which heals by itself, and its news channel |
+//! | `together` | many scripts in one write |
 //! | `keys`, `scripts/` | the names of all keys, and the only code that touches them |
 //! | `lock`, `admission`, `announcements` | one port each |
 
@@ -14,6 +15,7 @@ mod keys;
 mod link;
 mod lock;
 mod place;
+mod together;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -132,6 +134,11 @@ impl Redis {
             announcements: Arc::new(RedisAnnouncements::new(Arc::clone(&link), keys, options.lease)),
             link,
         })
+    }
+
+    /// Waits, in a bounded time, for what was begun in the background. Call it when nothing begins any more.
+    pub async fn close(&self) {
+        self.admission.finish().await;
     }
 
     /// Whether it can be reached.

@@ -9,7 +9,10 @@ use futures::StreamExt as _;
 use parking_lot::{Mutex, RwLock};
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, Script, ScriptInvocation, ServerErrorKind};
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, Script, ScriptInvocation, ServerErrorKind,
+    ToRedisArgs,
+};
 use spectrum_webhook_core::chance::Seeded;
 use spectrum_webhook_core::ids::PartitionId;
 use spectrum_webhook_core::ports::{PortError, Reach};
@@ -20,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::ConnectError;
 use crate::place::{Kind, Place};
+use crate::together::Together;
 
 /// How long a command may take: far longer than Redis needs, far shorter than a lease.
 const COMMAND: Duration = Duration::from_secs(2);
@@ -33,9 +37,45 @@ const RETRIES: Policy =
 /// A connection of either form; clones share it.
 #[derive(Clone)]
 enum Connection {
-    Node(MultiplexedConnection),
+    Node(MultiplexedConnection, Together),
     Cluster(ClusterConnection),
 }
+
+impl Connection {
+    fn node(connection: MultiplexedConnection) -> Self {
+        Self::Node(connection.clone(), Together::over(connection))
+    }
+}
+
+/// A command, or a script with its keys and arguments.
+pub(crate) struct Call {
+    command: Cmd,
+    script: Option<&'static Script>,
+}
+
+impl Call {
+    pub(crate) fn command(name: &str) -> Self {
+        Self { command: redis::cmd(name), script: None }
+    }
+
+    /// With its keys; the arguments follow.
+    pub(crate) fn script<K: AsRef<[u8]>>(script: &'static Script, keys: &[K]) -> Self {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(script.get_hash()).arg(keys.len());
+        for key in keys {
+            command.arg(key.as_ref());
+        }
+        Self { command, script: Some(script) }
+    }
+
+    pub(crate) fn arg(&mut self, value: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(value);
+        self
+    }
+}
+
+/// The script is not known there yet.
+const NO_SCRIPT: ErrorKind = ErrorKind::Server(ServerErrorKind::NoScript);
 
 /// Why there is no connection.
 enum Trouble {
@@ -144,21 +184,71 @@ impl Link {
     /// Runs a script with its keys and arguments.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
-        (port, operation): (&'static str, &'static str),
+        what: (&'static str, &'static str),
         script: &ScriptInvocation<'_>,
     ) -> Result<T, PortError> {
-        let unavailable = |detail| PortError::Unavailable { port, operation, detail };
-        let current = self.shared.current.read().clone();
-        let Some((made, connection)) = current else {
-            let why = self.shared.reach.state().err().unwrap_or_default();
-            return Err(unavailable(format!("Redis cannot be reached: {why}")));
-        };
-        let answered = async {
+        let (made, connection) = self.connection(what)?;
+        self.answer(what, made, async {
             match connection {
-                Connection::Node(mut connection) => script.invoke_async(&mut connection).await,
+                Connection::Node(mut connection, _) => script.invoke_async(&mut connection).await,
                 Connection::Cluster(mut connection) => script.invoke_async(&mut connection).await,
             }
-        };
+        })
+        .await
+    }
+
+    /// Runs what every event runs: many of them go together, in the order in which they were first asked.
+    pub(crate) async fn run_together<T: FromRedisValue>(
+        &self,
+        what: (&'static str, &'static str),
+        call: Call,
+    ) -> Result<T, PortError> {
+        let (made, connection) = self.connection(what)?;
+        self.answer(what, made, async {
+            let Call { command, script } = call;
+            let value = match (connection, script) {
+                (Connection::Node(_, together), None) => together.run(command).await?,
+                (Connection::Node(mut connection, together), Some(script)) => {
+                    match together.run(command.clone()).await {
+                        Err(error) if error.kind() == NO_SCRIPT => {
+                            script.load_async(&mut connection).await?;
+                            together.run(command).await?
+                        }
+                        answer => answer?,
+                    }
+                }
+                // It goes to the node of its keys, and each node has a connection of its own.
+                (Connection::Cluster(mut connection), None) => command.query_async(&mut connection).await?,
+                (Connection::Cluster(mut connection), Some(script)) => match command.query_async(&mut connection).await
+                {
+                    Err(error) if error.kind() == NO_SCRIPT => {
+                        script.load_async(&mut connection).await?;
+                        command.query_async(&mut connection).await?
+                    }
+                    answer => answer?,
+                },
+            };
+            Ok(T::from_redis_value(value)?)
+        })
+        .await
+    }
+
+    /// The connection, and the number of its making.
+    fn connection(&self, (port, operation): (&'static str, &'static str)) -> Result<(u64, Connection), PortError> {
+        self.shared.current.read().clone().ok_or_else(|| {
+            let why = self.shared.reach.state().err().unwrap_or_default();
+            PortError::Unavailable { port, operation, detail: format!("Redis cannot be reached: {why}") }
+        })
+    }
+
+    /// Waits for an answer, for so long as a command may take, and draws from it what it says of the connection.
+    async fn answer<T>(
+        &self,
+        (port, operation): (&'static str, &'static str),
+        made: u64,
+        answered: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, PortError> {
+        let unavailable = |detail| PortError::Unavailable { port, operation, detail };
         match timeout(COMMAND, answered).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -180,7 +270,7 @@ impl Link {
     /// or it leads to a cluster, whose nodes may change behind it.
     pub(crate) fn made(&self) -> Option<u64> {
         let current = self.shared.current.read();
-        current.as_ref().filter(|(_, connection)| matches!(connection, Connection::Node(_))).map(|(made, _)| *made)
+        current.as_ref().filter(|(_, connection)| matches!(connection, Connection::Node(..))).map(|(made, _)| *made)
     }
 
     /// For how long this Redis has remembered all that it was told, as far as one can tell.
@@ -209,11 +299,11 @@ impl Shared {
             let connection = match &self.place.kind {
                 Kind::Single => {
                     let client = self.place.client(0)?;
-                    Connection::Node(client.get_multiplexed_async_connection_with_config(&config).await?)
+                    Connection::node(client.get_multiplexed_async_connection_with_config(&config).await?)
                 }
                 Kind::Sentinel(name) => {
                     let mut sentinels = self.place.sentinel(name)?;
-                    Connection::Node(sentinels.get_async_connection_with_config(&config).await?)
+                    Connection::node(sentinels.get_async_connection_with_config(&config).await?)
                 }
                 Kind::Cluster => {
                     let builder = self.place.cluster()?.connection_timeout(CONNECT).response_timeout(COMMAND);
@@ -233,7 +323,7 @@ impl Shared {
     async fn check(&self, connection: &Connection) -> Result<Duration, Trouble> {
         // All scripts need it, and the watch over the connection.
         let asked = match connection.clone() {
-            Connection::Node(mut connection) => {
+            Connection::Node(mut connection, _) => {
                 redis::cmd("ROLE").query_async::<redis::Value>(&mut connection).await.map(|_| ())?;
                 TIME.prepare_invoke().invoke_async::<i64>(&mut connection).await
             }
@@ -241,7 +331,7 @@ impl Shared {
         };
         asked?;
         let info = match connection.clone() {
-            Connection::Node(mut connection) => {
+            Connection::Node(mut connection, _) => {
                 redis::cmd("INFO").query_async::<redis::InfoDict>(&mut connection).await?
             }
             Connection::Cluster(mut connection) => {
@@ -327,7 +417,7 @@ impl Shared {
     async fn ping(&self, connection: Connection) -> Result<(), String> {
         let asking = async {
             match connection {
-                Connection::Node(mut connection) => {
+                Connection::Node(mut connection, _) => {
                     let role: redis::Value = redis::cmd("ROLE").query_async(&mut connection).await?;
                     let redis::Value::Array(said) = role else { return Ok(true) };
                     Ok(said.first().and_then(|role| String::from_redis_value_ref(role).ok()).as_deref()

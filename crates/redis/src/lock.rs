@@ -19,7 +19,7 @@ use spectrum_webhook_core::ports::{Lease, Mark, PortError, SequenceLock};
 use tokio::time::Instant;
 
 use crate::keys::Keys;
-use crate::link::Link;
+use crate::link::{Call, Link};
 
 const PORT: &str = "sequence lock";
 /// A process that is silent for so long, or for a lease time where that is shorter, is none of the living; a heartbeat is
@@ -50,11 +50,18 @@ pub struct RedisLock {
     lease: Duration,
     /// One entry for each partition at most.
     watched: Mutex<HashMap<PartitionId, Watched>>,
+    started: Instant,
 }
 
 impl RedisLock {
     pub(crate) fn new(link: Arc<Link>, keys: Keys, lease: Duration) -> Self {
-        Self { link, keys, lease, watched: Mutex::default() }
+        Self { link, keys, lease, watched: Mutex::default(), started: Instant::now() }
+    }
+
+    /// The bucket of marks whose turn it is. An earlier owner counted by another clock: what it wrote lives somewhat longer
+    /// at most.
+    fn bucket(&self, partition: PartitionId) -> String {
+        self.keys.bucket(partition, self.started.elapsed().as_secs() / 60 % 4)
     }
 
     fn millis(&self) -> u64 {
@@ -122,13 +129,12 @@ impl SequenceLock for RedisLock {
 
     async fn settle(&self, lease: &Lease, marks: &[Mark]) -> Result<(), PortError> {
         for burst in marks.chunks(BURST) {
-            let mut script = SETTLE.prepare_invoke();
-            script.key(self.keys.lease(lease.partition)).key(&self.keys.done(lease.partition)[..]);
-            script.arg(lease.owner.0.to_string()).arg(lease.epoch.0);
+            let mut call = Call::script(&SETTLE, &[self.keys.lease(lease.partition), self.bucket(lease.partition)]);
+            call.arg(lease.owner.0.to_string()).arg(lease.epoch.0);
             for mark in burst {
-                script.arg(&bytes(&mark.key)[..]);
+                call.arg(&bytes(&mark.key)[..]);
             }
-            if !self.link.run::<bool>((PORT, "settle"), &script).await? {
+            if !self.link.run_together::<bool>((PORT, "settle"), call).await? {
                 return Err(fenced("settle"));
             }
         }

@@ -119,6 +119,37 @@ async fn what_is_confirmed_stays_so_whatever_becomes_of_another_try() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn outcomes_that_nobody_waited_for_are_noted_before_a_process_ends() {
+    let server = services::Redis::start().await;
+    let redis = connect(&options(server.url())).await;
+    let project = ProjectId(Uuid::now_v7());
+    for number in 0..200 {
+        let id = EventId(Uuid::now_v7());
+        let key = IdempotencyKey { key: [number; 32], body: [9; 32], expires_at: Millis(3_600_000) };
+        redis.admission.begin(PARTITION, project, id, Some(&key), Millis(1)).await.expect("begin");
+        redis.admission.end(PARTITION, project, id, &key, number % 2 == 0).await.expect("end");
+    }
+    redis.close().await;
+    let states = "local count = {c = 0, o = 0, p = 0} for _, key in ipairs(redis.call('KEYS', '*:post:*')) do \
+                  local state = string.sub(redis.call('GET', key), 1, 1) count[state] = count[state] + 1 end \
+                  return count.c .. ' ' .. count.o .. ' ' .. count.p";
+    assert_eq!(server.command(0, &["EVAL", states, "0"]).trim(), "100 100 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_is_asked_for_again_because_the_answer_was_lost_does_not_wait_for_itself() {
+    let redis = connect(&options(shared().redis().await.url())).await;
+    let (project, id) = (ProjectId(Uuid::now_v7()), EventId(Uuid::now_v7()));
+    let key = IdempotencyKey { key: [1; 32], body: [9; 32], expires_at: Millis(3_600_000) };
+    let begun = Instant::now();
+    for _ in 0..2 {
+        let admitted = redis.admission.begin(PARTITION, project, id, Some(&key), Millis(1)).await.expect("begin");
+        assert_eq!(admitted.verdict, Verdict::Publish { id, again: false });
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_an_owner_announces_ends_no_change_of_a_person() {
     let redis = connect(&options(shared().redis().await.url())).await;
     let project = ProjectId(Uuid::now_v7());

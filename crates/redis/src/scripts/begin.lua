@@ -1,32 +1,32 @@
--- Looks a post up, and notes it as pending when it is to be published.
--- KEYS: record, changes under way, registry copy. ARGV: id, body digest, when the record expires ('' for a post without
--- a key) and when it is, both by the caller's clock; age (ms) from which a pending one is given up, life (ms) of a change.
--- Returns what is to be done, the id, and the registry version ('' when no copy can be trusted).
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local copy = ''
-if redis.call('ZCOUNT', KEYS[2], now - tonumber(ARGV[6]), '+inf') == 0 then
-    copy = redis.call('GET', KEYS[3]) or ''
+-- Looks a post up whose key has a record, and notes it as pending when it is to be published.
+-- KEYS: record. ARGV: id, body digest, when the record expires and when it is, both by the caller's clock; life (ms) of the
+-- record; age (ms) from which a pending one is given up. Returns what is to be done, and the id.
+-- A record is: its state (p for pending, o for open, c for confirmed), the id, the body digest, when it expires, and how
+-- long it had to live when it became pending, by which its age is known.
+local record = redis.call('GET', KEYS[1])
+local expires, life
+if record then
+    expires, life = string.match(string.sub(record, 70), '^(-?%d+) (%d+)$')
 end
-if ARGV[3] == '' then
-    return {'new', ARGV[1], copy}
+if not record or tonumber(expires) <= tonumber(ARGV[4]) then
+    redis.call('SET', KEYS[1], 'p' .. ARGV[1] .. ARGV[2] .. ARGV[3] .. ' ' .. ARGV[5], 'PX', ARGV[5])
+    return {'new', ARGV[1]}
 end
-local record = redis.call('HMGET', KEYS[1], 'state', 'id', 'body', 'at', 'expires')
-if not record[1] or tonumber(record[5]) <= tonumber(ARGV[4]) then
-    redis.call('HSET', KEYS[1], 'state', 'pending', 'id', ARGV[1], 'body', ARGV[2], 'at', string.format('%.0f', now),
-        'expires', ARGV[3])
-    redis.call('PEXPIRE', KEYS[1], math.max(1, tonumber(ARGV[3]) - tonumber(ARGV[4])))
-    return {'new', ARGV[1], copy}
+local state, id = string.sub(record, 1, 1), string.sub(record, 2, 37)
+if string.sub(record, 38, 69) ~= ARGV[2] then
+    return {'mismatch', id}
 end
-if record[3] ~= ARGV[2] then
-    return {'mismatch', record[2], copy}
+if state == 'c' then
+    return {'confirmed', id}
 end
-if record[1] == 'confirmed' then
-    return {'confirmed', record[2], copy}
+if state == 'p' and id == ARGV[1] then
+    -- This post's own, whose answer was lost.
+    return {'new', id}
 end
-if record[1] == 'pending' and math.abs(now - tonumber(record[4])) < tonumber(ARGV[5]) then
-    return {'pending', record[2], copy}
+local left = math.max(1, redis.call('PTTL', KEYS[1]))
+if state == 'p' and math.abs(tonumber(life) - left) < tonumber(ARGV[6]) then
+    return {'pending', id}
 end
 -- Its outcome is not known and nobody waits for it any more: this post publishes it again.
-redis.call('HSET', KEYS[1], 'state', 'pending', 'at', string.format('%.0f', now))
-return {'again', record[2], copy}
+redis.call('SET', KEYS[1], 'p' .. string.sub(record, 2, 69) .. expires .. ' ' .. left, 'PX', left)
+return {'again', id}

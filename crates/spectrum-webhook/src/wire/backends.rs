@@ -28,7 +28,7 @@ pub(crate) struct Backends {
 /// What has to be ended in order.
 enum Ending {
     Embedded(Embedded),
-    Cluster { queue: Arc<RabbitQueue>, database: Database },
+    Cluster { queue: Arc<RabbitQueue>, redis: Redis, database: Database },
 }
 
 impl Backends {
@@ -85,7 +85,7 @@ impl Backends {
             admission: redis.admission.clone(),
             announcements: redis.announcements.clone(),
             services: services.into_iter().flatten().collect(),
-            ending: Ending::Cluster { queue, database },
+            ending: Ending::Cluster { queue, redis, database },
         })
     }
 
@@ -98,8 +98,8 @@ impl Backends {
             Ending::Embedded(embedded) => {
                 embedded.close().await.context("the database was not closed in order; nothing is lost")
             }
-            Ending::Cluster { queue, database } => {
-                queue.close().await;
+            Ending::Cluster { queue, redis, database } => {
+                tokio::join!(queue.close(), redis.close());
                 Ok(database.close().await?)
             }
         }
@@ -109,7 +109,7 @@ impl Backends {
     pub(crate) async fn abandon(self) {
         match self.ending {
             Ending::Embedded(embedded) => embedded.abandon().await,
-            Ending::Cluster { queue, database } => {
+            Ending::Cluster { queue, database, .. } => {
                 queue.close().await;
                 database.abandon().await;
             }
