@@ -274,13 +274,20 @@ fn ingest(
     Ok(Ingest::new(ports, of_ingest, Arc::new(move || clock.now().wall), metrics))
 }
 
+/// How many files the process may have open.
+fn open_files() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 fn poster(settings: &Settings) -> PosterSettings {
+    let default = PosterSettings::default();
     PosterSettings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         attempt_timeout: settings.attempt_timeout,
         connect_timeout: CONNECT.min(settings.attempt_timeout),
         extra_ca: settings.extra_authorities.clone(),
-        ..PosterSettings::default()
+        idle_connections: default.idle_connections.min(open_files() / 4),
+        ..default
     }
 }
 
