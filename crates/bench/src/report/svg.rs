@@ -6,7 +6,7 @@ const COLOURS: [&str; 8] = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd
 /// So many places on the x axis can be named as they are.
 const TICKS: usize = 12;
 const WIDTH: f64 = 900.0;
-const LEFT: f64 = 70.0;
+const LEFT: f64 = 130.0;
 const TOP: f64 = 40.0;
 const PLOT: f64 = 260.0;
 

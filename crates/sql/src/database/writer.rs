@@ -52,9 +52,12 @@ pub(super) enum Request {
     Job(Box<dyn Job>),
 }
 
+/// What is done on the connection, once.
+pub(super) type Work = Box<dyn FnMut(&rusqlite::Connection) -> Result<(), Fault> + Send>;
+
 /// A write that fails only when the database does, and that SQLite alone knows.
 pub(super) struct Direct {
-    pub(super) work: Box<dyn FnMut(&rusqlite::Connection) -> Result<(), Fault> + Send>,
+    pub(super) work: Work,
     pub(super) reply: oneshot::Sender<Result<(), Fault>>,
 }
 

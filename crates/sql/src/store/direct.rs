@@ -8,7 +8,7 @@ use crate::database::Database;
 use crate::error::Fault;
 
 /// Rows of one transaction, so that events do not wait long behind them.
-const SLICE: usize = 256;
+const SLICE: usize = 64;
 
 /// Writes attempts, those of a webhook together: their rows are neighbours in the indices, and each page that a
 /// transaction touches is written once.
