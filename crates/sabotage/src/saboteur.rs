@@ -83,11 +83,15 @@ impl Saboteur {
         }
     }
 
-    /// Acknowledges those of these events that are not acknowledged. Says whether there were any.
-    pub(crate) async fn acknowledge(&self, partition: PartitionId, events: &[EventId]) -> Result<bool, PortError> {
+    /// Acknowledges those of these events that are not acknowledged; returns them.
+    pub(crate) async fn acknowledge(
+        &self,
+        partition: PartitionId,
+        events: &[EventId],
+    ) -> Result<Vec<EventId>, PortError> {
         let (acks, harmed) = {
             let mut state = self.state.lock();
-            let Some(consumer) = state.consumers.get_mut(&partition) else { return Ok(false) };
+            let Some(consumer) = state.consumers.get_mut(&partition) else { return Ok(Vec::new()) };
             let harmed = consumer.waiting.extract_if(.., |_, (_, event)| events.contains(event));
             let harmed: Vec<(Tag, (ProjectId, EventId))> = harmed.collect();
             (Arc::clone(&consumer.acks), harmed)
@@ -96,9 +100,9 @@ impl Saboteur {
         if !tags.is_empty() {
             acks.ack(&tags).await?;
         }
-        for (_, (project, event)) in harmed {
-            self.harmed(project, event);
+        for (_, (project, event)) in &harmed {
+            self.harmed(*project, *event);
         }
-        Ok(!tags.is_empty())
+        Ok(harmed.into_iter().map(|(_, (_, event))| event).collect())
     }
 }

@@ -19,7 +19,9 @@ use spectrum_webhook_core::webhook::{Registry, SigningKeys, Webhook};
 use crate::defect::Defect;
 use crate::saboteur::Saboteur;
 
-/// How long the commit comes behind the acknowledgement: a crash has to hit the gap.
+/// By when the queue knows of an acknowledgement, which waits for others.
+const SENT: Duration = Duration::from_millis(600);
+/// How long the commit comes behind that: a crash has to hit the gap.
 const GAP: Duration = Duration::from_secs(5);
 
 type Known = HashMap<WebhookId, (Webhook, SigningKeys)>;
@@ -76,7 +78,12 @@ fn keep_old_keys(registry: &mut Registry) -> bool {
 impl Store for BadStore {
     async fn commit(&self, lease: &Lease, changes: &[Change]) -> Result<Committed, PortError> {
         let early: Vec<EventId> = changes.iter().filter_map(|change| self.early(change)).collect();
-        if self.saboteur.acknowledge(lease.partition, &early).await? {
+        let early = self.saboteur.acknowledge(lease.partition, &early).await?;
+        if !early.is_empty() {
+            tokio::time::sleep(SENT).await;
+            for event in early {
+                tracing::warn!(%event, "acknowledged early");
+            }
             tokio::time::sleep(GAP).await;
         }
         self.inner.commit(lease, changes).await

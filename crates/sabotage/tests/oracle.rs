@@ -64,7 +64,7 @@ fn victims(ids: &[&str]) -> (&'static str, String) {
 }
 
 fn is_early(line: &str) -> bool {
-    line.contains("\"harmed\"") && line.contains("\"early\"")
+    line.contains("\"acknowledged early\"")
 }
 
 /// The part of a line behind a name, up to the next quotation mark.
