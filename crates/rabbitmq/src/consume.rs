@@ -213,8 +213,14 @@ impl Subscription for RabbitSubscription {
 
     async fn close(self: Box<Self>) -> Result<(), PortError> {
         self.shared.end("it was closed".to_owned());
-        self.shared.acknowledge_all();
         let channel = &self.shared.channel;
+        // From here on nobody settles anything. What is written before the close is asked for does not leave together with
+        // it: else the queue may hear of its end late, and send what comes next here.
+        let rest = self.shared.inbox.lock().settled.take(Singly::All);
+        for (tag, multiple) in rest {
+            // One that is not taken is of a lost channel.
+            let _ = channel.basic_ack(tag, BasicAckOptions { multiple }).await;
+        }
         if !channel.status().connected() {
             return Ok(());
         }
