@@ -1,22 +1,25 @@
-//! One event: authenticate, read, check, admit, publish, answer.
+//! From a post to the queue: authenticate, read, check, admit, publish, answer; one event, or some of one project together.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use spectrum_webhook_core::delivery::{Message, Purpose};
 use spectrum_webhook_core::event::Envelope;
 use spectrum_webhook_core::ids::{EventId, PartitionId, ProjectId, RegistryVersion};
 use spectrum_webhook_core::ports::{Admitted, DirectoryError, IdempotencyKey, Publication, Verdict};
-use tokio::sync::OwnedSemaphorePermit;
+use spectrum_webhook_core::time::Millis;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use crate::auth::Ids;
-use crate::body::{self, Held};
+use crate::body::{self, Held, Share};
 use crate::identity::{self, ExplicitKey};
 use crate::openapi::bodies::Event;
 use crate::openapi::parameters::{EventHeaders, ProjectPath};
@@ -57,16 +60,37 @@ async fn one(shared: &Arc<Shared>, ids: &Ids, headers: &HeaderMap, body: Body) -
         body::read(headers, body, "the event", settings.max_event_size, settings.read_timeout, &shared.budget).await?;
     let envelope = Envelope::read(&body.bytes)?;
     let slot = Arc::clone(&shared.in_flight).try_acquire_owned().map_err(|_| Problem::overloaded())?;
-    shared.accept(Post { project, body, envelope, explicit, traceparent: identity::traceparent(headers) }, slot).await
+    let post = shared.checked(project, body, envelope, explicit.as_ref(), identity::traceparent(headers));
+    let outcomes = shared.accept(project, vec![post], slot).await;
+    outcomes.into_iter().next().unwrap_or_else(|| Err(not_confirmed()))
 }
 
 /// A checked event on its way to the queue.
 pub(crate) struct Post {
-    pub(crate) project: ProjectId,
-    pub(crate) body: Held,
-    pub(crate) envelope: Envelope,
-    pub(crate) explicit: Option<ExplicitKey>,
-    pub(crate) traceparent: Option<String>,
+    body: Held,
+    event_type: String,
+    traceparent: Option<String>,
+    at: Millis,
+    key: Option<IdempotencyKey>,
+}
+
+impl Post {
+    pub(crate) fn size(&self) -> usize {
+        self.body.bytes.len()
+    }
+
+    /// Whether the one is a repeat of the other, so that it has to wait for its outcome.
+    pub(crate) fn repeats(&self, other: &Self) -> bool {
+        self.key.as_ref().is_some_and(|key| other.key.as_ref().is_some_and(|other| key.key == other.key))
+    }
+}
+
+/// An admitted event.
+struct Ready {
+    id: EventId,
+    key: Option<IdempotencyKey>,
+    publication: Publication,
+    share: Share,
 }
 
 /// The answer to an accepted event.
@@ -96,63 +120,148 @@ impl Shared {
         }
     }
 
-    /// Admits and publishes an event. It goes on to its end if the caller goes away, so that the record of a published
-    /// event does not stay pending; the slot is held until then.
-    pub(crate) async fn accept(self: &Arc<Self>, post: Post, slot: OwnedSemaphorePermit) -> Result<Accepted, Problem> {
-        let shared = Arc::clone(self);
-        let carried = async move {
-            let _slot = slot;
-            let project = post.project;
-            let outcome = shared.carry(post).await;
-            match &outcome {
-                Ok(Accepted { id, duplicate }) => tracing::debug!(event = %id, %project, duplicate, "accepted"),
-                Err(problem) => tracing::info!(%project, code = problem.code(), "refused"),
-            }
-            outcome
-        };
-        self.finish(carried).await.unwrap_or_else(|| Err(not_confirmed()))
+    pub(crate) fn checked(
+        &self,
+        project: ProjectId,
+        body: Held,
+        envelope: Envelope,
+        explicit: Option<&ExplicitKey>,
+        traceparent: Option<String>,
+    ) -> Post {
+        let (at, window) = (self.now(), self.settings.idempotency_window);
+        let key = identity::idempotency(project, explicit, &envelope, &body.bytes, at, window);
+        Post { body, event_type: envelope.event_type, traceparent, at, key }
     }
 
-    async fn carry(&self, post: Post) -> Result<Accepted, Problem> {
-        let Post { project, body: Held { bytes, share }, envelope, explicit, traceparent } = post;
-        let now = self.now();
-        let partition = self.partition(project);
-        let window = self.settings.idempotency_window;
-        let key = identity::idempotency(project, explicit.as_ref(), &envelope, &bytes, now, window);
+    /// Admits and publishes events of one project, in their order, none of which repeats another; returns an outcome for
+    /// each. It goes on to its end if the caller goes away, so that the record of a published event does not stay
+    /// pending; the slots are held until then.
+    pub(crate) async fn accept(
+        self: &Arc<Self>,
+        project: ProjectId,
+        posts: Vec<Post>,
+        slots: OwnedSemaphorePermit,
+    ) -> Vec<Result<Accepted, Problem>> {
+        let (shared, count) = (Arc::clone(self), posts.len());
+        let carried = async move {
+            let _slots = slots;
+            let outcomes = shared.carry(project, posts).await;
+            for outcome in &outcomes {
+                match outcome {
+                    Ok(Accepted { id, duplicate }) => tracing::debug!(event = %id, %project, duplicate, "accepted"),
+                    Err(problem) => tracing::info!(%project, code = problem.code(), "refused"),
+                }
+            }
+            outcomes
+        };
+        let lost = || (0..count).map(|_| Err(not_confirmed())).collect();
+        self.finish(carried).await.unwrap_or_else(lost)
+    }
 
-        let proposed = identity::event_id(now);
-        let admitted = self.admit(partition, project, proposed, key.as_ref()).await;
+    /// All are admitted at the same time, in their order, and published as soon as those before them are admitted: what
+    /// waits for the outcome of a repeat elsewhere keeps none back that may be waited for itself.
+    async fn carry(&self, project: ProjectId, posts: Vec<Post>) -> Vec<Result<Accepted, Problem>> {
+        let partition = self.partition(project);
+        let mut outcomes = Vec::with_capacity(posts.len());
+        let read = OnceCell::new();
+        let mut admissions: FuturesOrdered<_> =
+            posts.into_iter().map(|post| self.ready(partition, project, post, &read)).collect();
+        while let Some(first) = admissions.next().await {
+            let mut admitted = vec![first];
+            while let Some(Some(next)) = admissions.next().now_or_never() {
+                admitted.push(next);
+            }
+            outcomes.extend(self.publish_ready(partition, project, admitted).await);
+        }
+        outcomes
+    }
+
+    /// Asks whether an event is to be published; otherwise its outcome is known.
+    async fn ready(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        post: Post,
+        read: &OnceCell<RegistryVersion>,
+    ) -> Result<Ready, Result<Accepted, Problem>> {
+        let Post { body: Held { bytes, share }, event_type, traceparent, at, key } = post;
+        let proposed = identity::event_id(at);
+        let admitted = self.admit(partition, project, proposed, key.as_ref(), at).await;
         let key = key.filter(|_| admitted.is_some());
         let known = admitted.map(|admitted| admitted.registry);
         let (id, again) = match admitted.map(|admitted| admitted.verdict) {
             None => (proposed, false),
             Some(Verdict::Publish { id, again }) => (id, again),
-            Some(Verdict::Duplicate(id)) => return Ok(Accepted { id, duplicate: true }),
+            Some(Verdict::Duplicate(id)) => return Err(Ok(Accepted { id, duplicate: true })),
             Some(Verdict::Mismatch) => {
-                return Err(Problem::new(
+                return Err(Err(Problem::new(
                     IDEMPOTENCY_MISMATCH,
                     "this Idempotency-Key was used with another body: give every event a key of its own",
-                ));
+                )));
             }
         };
-
-        let published = async {
-            let registry = self.registry(partition, project, known).await?;
-            let Envelope { event_type, .. } = envelope;
-            let purpose = Purpose::Event;
-            let message =
-                Message { id, project, event_type, accepted_at: now, registry, traceparent, purpose, body: bytes };
-            self.publish(partition, Publication { message, again, idempotency: key.clone() }).await
-        }
-        .await;
-        drop(share);
-        if let Some(key) = &key {
-            // The event's fate does not depend on it: an unnoted outcome costs a repeat its quick answer.
-            if let Err(error) = self.ports.admission.end(partition, project, id, key, published.is_ok()).await {
-                tracing::warn!(%error, event = %id, %project, "the outcome was not noted for repeats");
+        let registry = match known {
+            Some(Some(version)) => Ok(version),
+            _ => read.get_or_try_init(|| self.registry(partition, project, known.is_some())).await.copied(),
+        };
+        let registry = match registry {
+            Ok(registry) => registry,
+            Err(problem) => {
+                self.note(partition, project, id, key.as_ref(), false).await;
+                return Err(Err(problem));
             }
+        };
+        let purpose = Purpose::Event;
+        let message = Message { id, project, event_type, accepted_at: at, registry, traceparent, purpose, body: bytes };
+        Ok(Ready { id, publication: Publication { message, again, idempotency: key.clone() }, key, share })
+    }
+
+    async fn publish_ready(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        admitted: Vec<Result<Ready, Result<Accepted, Problem>>>,
+    ) -> Vec<Result<Accepted, Problem>> {
+        let mut publications = Vec::with_capacity(admitted.len());
+        let mut shares = Vec::with_capacity(admitted.len());
+        let known: Vec<_> = admitted
+            .into_iter()
+            .map(|admitted| {
+                let Ready { id, key, publication, share } = admitted?;
+                publications.push(publication);
+                shares.push(share);
+                Ok((id, key))
+            })
+            .collect();
+        let mut published = self.publish_all(partition, project, publications).await.into_iter();
+        drop(shares);
+        let mut outcomes = Vec::with_capacity(known.len());
+        for known in known {
+            outcomes.push(match known {
+                Ok((id, key)) => {
+                    let durable = published.next().unwrap_or_else(|| Err(not_confirmed()));
+                    self.note(partition, project, id, key.as_ref(), durable.is_ok()).await;
+                    durable.map(|()| Accepted { id, duplicate: false })
+                }
+                Err(outcome) => outcome,
+            });
         }
-        published.map(|()| Accepted { id, duplicate: false })
+        outcomes
+    }
+
+    /// Notes an outcome. The event's fate does not depend on it: one that is not noted costs a repeat its quick answer.
+    async fn note(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        id: EventId,
+        key: Option<&IdempotencyKey>,
+        durable: bool,
+    ) {
+        let Some(key) = key else { return };
+        if let Err(error) = self.ports.admission.end(partition, project, id, key, durable).await {
+            tracing::warn!(%error, event = %id, %project, "the outcome was not noted for repeats");
+        }
     }
 
     /// Asks admission; `None` is no answer, and then the event goes on without duplicate detection.
@@ -162,8 +271,9 @@ impl Shared {
         project: ProjectId,
         proposed: EventId,
         key: Option<&IdempotencyKey>,
+        now: Millis,
     ) -> Option<Admitted> {
-        let begin = self.ports.admission.begin(partition, project, proposed, key, self.now());
+        let begin = self.ports.admission.begin(partition, project, proposed, key, now);
         // A repeat waits here for the outcome of the post before it, which may take a publish's time and more.
         let failure = match timeout(self.settings.publish_timeout * 2, begin).await {
             Ok(Ok(admitted)) => return Some(admitted),
@@ -175,39 +285,53 @@ impl Shared {
         None
     }
 
-    /// The version that the event is accepted under: the one that admission knew, or the directory's. `None` is an
-    /// admission that gave no answer.
+    /// The directory's version of the project, for an event that is accepted while admission knows none; `learn` if
+    /// admission answers, for the next ones.
     async fn registry(
         &self,
         partition: PartitionId,
         project: ProjectId,
-        known: Option<Option<RegistryVersion>>,
+        learn: bool,
     ) -> Result<RegistryVersion, Problem> {
-        if let Some(Some(version)) = known {
-            return Ok(version);
-        }
         let version = match self.ports.directory.project(project).await {
             Ok(project) => project.registry,
             Err(DirectoryError::Port(error)) => return Err(Problem::unavailable(&error)),
             Err(DirectoryError::NotFound | DirectoryError::UrlTaken) => return Err(Problem::no_project()),
         };
-        if known.is_some()
-            && let Err(error) = self.ports.admission.learn(partition, project, version).await
-        {
+        if learn && let Err(error) = self.ports.admission.learn(partition, project, version).await {
             tracing::debug!(%error, %project, "a registry version was not kept: the next post reads it again");
         }
         Ok(version)
     }
 
     pub(crate) async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), Problem> {
-        let (event, project) = (publication.message.id, publication.message.project);
-        let publish = self.ports.queue.publish(partition, publication);
-        let failure = match timeout(self.settings.publish_timeout, publish).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no confirmation in time".to_owned(),
+        let project = publication.message.project;
+        let outcomes = self.publish_all(partition, project, vec![publication]).await;
+        outcomes.into_iter().next().unwrap_or_else(|| Err(not_confirmed()))
+    }
+
+    /// Publishes in this order, and tells of each whether it is durable.
+    async fn publish_all(
+        &self,
+        partition: PartitionId,
+        project: ProjectId,
+        publications: Vec<Publication>,
+    ) -> Vec<Result<(), Problem>> {
+        if publications.is_empty() {
+            return Vec::new();
+        }
+        let events: Vec<EventId> = publications.iter().map(|publication| publication.message.id).collect();
+        let publish = self.ports.queue.publish_all(partition, publications);
+        let outcomes = match timeout(self.settings.publish_timeout, publish).await {
+            Ok(outcomes) => outcomes.into_iter().map(|outcome| outcome.map_err(|error| error.to_string())).collect(),
+            Err(_) => vec![Err("no confirmation in time".to_owned()); events.len()],
         };
-        tracing::warn!(failure, %event, %project, "the queue did not confirm an event");
-        Err(not_confirmed())
+        let told = |(event, outcome): (EventId, Result<(), String>)| {
+            outcome.map_err(|failure| {
+                tracing::warn!(failure, %event, %project, "the queue did not confirm an event");
+                not_confirmed()
+            })
+        };
+        events.into_iter().zip(outcomes).map(told).collect()
     }
 }

@@ -1,14 +1,13 @@
 //! Many events in one request, one a line, answered by one line each.
 //!
-//! A line is published only when the one before it has its outcome: the queue port does not promise that calls in
-//! flight together are queued in the order in which they were made. A batch saves round trips of the caller, not of
-//! the queue.
+//! Lines that have arrived are published together, in their order. A line that repeats one of them waits for its outcome.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use spectrum_webhook_core::event::{Envelope, EventError};
@@ -31,6 +30,10 @@ const NDJSON: &str = "application/x-ndjson";
 /// The most lines of a batch: it bounds the answer, which is kept until the batch has been read. To answer earlier
 /// would stall the many callers that read nothing before they have sent all.
 const MAX_LINES: u32 = 10_000;
+
+/// Lines that are published together at most, and their bytes, but for a first line that is larger.
+const TOGETHER: usize = 64;
+const TOGETHER_BYTES: usize = 256 << 10;
 
 /// `POST /projects/{project}/events/batch`
 #[utoipa::path(
@@ -95,11 +98,16 @@ impl Batch<'_> {
     /// more, which says so. An error is a batch of which nothing was published.
     async fn run(&self, mut lines: Lines<'_>) -> Result<Vec<u8>, Problem> {
         let mut results = Vec::new();
+        let mut group = Group::default();
         let mut number = 0;
         loop {
-            let next = match timeout_at(self.deadline, lines.next()).await {
-                Ok(next) => next,
-                Err(_) => Err(self.too_slow()),
+            let next = if group.posts.is_empty() {
+                timeout_at(self.deadline, lines.next()).await.unwrap_or_else(|_| Err(self.too_slow()))
+            } else if let Some(next) = lines.next().now_or_never() {
+                next
+            } else {
+                self.publish(&mut group, &mut results).await;
+                continue;
             };
             let line = match next {
                 Ok(Some(_)) if number == MAX_LINES => Err(Problem::new(
@@ -111,16 +119,27 @@ impl Batch<'_> {
             match line {
                 Ok(Some(line)) => {
                     number += 1;
-                    let started = Instant::now();
-                    let outcome = self.one(line, number).await;
-                    self.shared.count(&outcome, started);
-                    results.extend(outcome.map_or_else(|problem| problem.json(), |done| problem::success(&done)));
-                    results.push(b'\n');
+                    match self.check(line, number) {
+                        Ok(post) => {
+                            if !group.takes(&post, self.together()) {
+                                self.publish(&mut group, &mut results).await;
+                            }
+                            group.push(post);
+                        }
+                        Err(problem) => {
+                            self.publish(&mut group, &mut results).await;
+                            self.tell(Err(problem), Instant::now(), &mut results);
+                        }
+                    }
                 }
                 Ok(None) if number == 0 => return Err(EventError::Empty.into()),
-                Ok(None) => return Ok(results),
                 Err(problem) if number == 0 => return Err(problem),
+                Ok(None) => {
+                    self.publish(&mut group, &mut results).await;
+                    return Ok(results);
+                }
                 Err(problem) => {
+                    self.publish(&mut group, &mut results).await;
                     let problem = problem.ending("; no line from here on was published");
                     self.shared.metrics.rejected(&problem);
                     results.extend(problem.json());
@@ -131,28 +150,66 @@ impl Batch<'_> {
         }
     }
 
-    async fn one(&self, line: Line, number: u32) -> Result<Accepted, Problem> {
-        let shared = self.shared;
+    fn check(&self, line: Line, number: u32) -> Result<Post, Problem> {
         let body: Held = match line {
             Line::Whole(held) => held,
-            Line::TooLong => return Err(too_large("the event", shared.settings.max_event_size)),
+            Line::TooLong => return Err(too_large("the event", self.shared.settings.max_event_size)),
         };
         let envelope = Envelope::read(&body.bytes)?;
-        // A batch can wait for a slot, for it holds no more than one line.
-        let slot = timeout(shared.settings.publish_timeout, Arc::clone(&shared.in_flight).acquire_owned());
-        let Ok(Ok(slot)) = slot.await else { return Err(Problem::overloaded()) };
-        let post = Post {
-            project: self.project,
-            body,
-            envelope,
-            explicit: self.explicit.as_ref().map(|key| key.line(number)),
-            traceparent: self.traceparent.clone(),
+        let explicit = self.explicit.as_ref().map(|key| key.line(number));
+        Ok(self.shared.checked(self.project, body, envelope, explicit.as_ref(), self.traceparent.clone()))
+    }
+
+    /// Lines of a group at most: never more than there are places for.
+    fn together(&self) -> usize {
+        TOGETHER.min(self.shared.settings.max_in_flight)
+    }
+
+    /// Publishes what waits, and tells what came of it.
+    async fn publish(&self, group: &mut Group, results: &mut Vec<u8>) {
+        let Group { posts, .. } = std::mem::take(group);
+        let Ok(count @ 1..) = u32::try_from(posts.len()) else { return };
+        let (shared, started) = (self.shared, Instant::now());
+        // A batch can wait for places, for it holds no more than a group, and none while it waits.
+        let places = Arc::clone(&shared.in_flight).acquire_many_owned(count);
+        let outcomes = match timeout(shared.settings.publish_timeout, places).await {
+            Ok(Ok(places)) => shared.accept(self.project, posts, places).await,
+            _ => posts.iter().map(|_| Err(Problem::overloaded())).collect(),
         };
-        shared.accept(post, slot).await
+        for outcome in outcomes {
+            self.tell(outcome, started, results);
+        }
+    }
+
+    fn tell(&self, outcome: Result<Accepted, Problem>, started: Instant, results: &mut Vec<u8>) {
+        self.shared.count(&outcome, started);
+        results.extend(outcome.map_or_else(|problem| problem.json(), |done| problem::success(&done)));
+        results.push(b'\n');
     }
 
     fn too_slow(&self) -> Problem {
         let seconds = self.shared.settings.batch_timeout.as_secs_f64();
         Problem::new(BODY_TIMEOUT, format!("the batch took longer than {seconds} s: send fewer lines at a time"))
+    }
+}
+
+/// Lines that go to the queue together.
+#[derive(Default)]
+struct Group {
+    posts: Vec<Post>,
+    bytes: usize,
+}
+
+impl Group {
+    /// Whether one more fits.
+    fn takes(&self, post: &Post, most: usize) -> bool {
+        self.posts.len() < most
+            && self.bytes + post.size() <= TOGETHER_BYTES
+            && !self.posts.iter().any(|before| post.repeats(before))
+    }
+
+    fn push(&mut self, post: Post) {
+        self.bytes += post.size();
+        self.posts.push(post);
     }
 }

@@ -168,7 +168,12 @@ fn unavailable(operation: &'static str, detail: impl fmt::Display) -> PortError 
 #[async_trait]
 impl Queue for RabbitQueue {
     async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), PortError> {
-        self.publisher.publish(partition, publication).await
+        let mut outcomes = self.publisher.publish(partition, vec![publication]).await;
+        outcomes.pop().unwrap_or_else(|| Err(unavailable("publish", "no outcome")))
+    }
+
+    async fn publish_all(&self, partition: PartitionId, publications: Vec<Publication>) -> Vec<Result<(), PortError>> {
+        self.publisher.publish(partition, publications).await
     }
 
     async fn subscribe(&self, lease: &Lease, prefetch: usize) -> Result<Box<dyn Subscription>, PortError> {

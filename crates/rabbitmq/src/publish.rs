@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures::future::{Either, join_all, ready};
 use futures::poll;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, PublisherConfirm};
 use spectrum_webhook_core::ids::PartitionId;
 use spectrum_webhook_core::ports::{PortError, Publication};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::link::{Current, Link, Queues, Undeclared};
@@ -60,20 +61,50 @@ impl Publisher {
         if *self.link.blocked().borrow() { Err(unavailable("check", BLOCKED)) } else { Ok(()) }
     }
 
-    pub(crate) async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), PortError> {
+    /// Publishes in this order, and waits for all confirms at once.
+    pub(crate) async fn publish(
+        &self,
+        partition: PartitionId,
+        publications: Vec<Publication>,
+    ) -> Vec<Result<(), PortError>> {
         let until = Instant::now() + self.confirm_timeout;
-        let late = |_| unavailable(PUBLISH, "no confirm in time");
-        let size = (publication.message.body.len() + ENVELOPE).min(IN_FLIGHT);
-        let room = Arc::clone(&self.room).acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX));
-        let room = timeout_at(until, room).await.map_err(late)?.map_err(|error| unavailable(PUBLISH, error))?;
-        let mut blocked = self.link.blocked();
-        if *blocked.borrow_and_update() {
-            return Err(unavailable(PUBLISH, BLOCKED));
+        let count = publications.len();
+        let sending = async {
+            let size: usize = publications.iter().map(|publication| publication.message.body.len() + ENVELOPE).sum();
+            let size = u32::try_from(size.min(IN_FLIGHT)).unwrap_or(u32::MAX);
+            let room = Arc::clone(&self.room).acquire_many_owned(size).await;
+            let room = room.map_err(|error| unavailable(PUBLISH, error))?;
+            let mut blocked = self.link.blocked();
+            if *blocked.borrow_and_update() {
+                return Err(unavailable(PUBLISH, BLOCKED));
+            }
+            Ok((self.send(partition, publications).await?, room, blocked))
+        };
+        match timeout_at(until, sending).await {
+            Ok(Ok((sent, room, blocked))) => {
+                let room = Arc::new(room);
+                let confirmed = sent.into_iter().map(|sent| {
+                    let (room, blocked) = (Arc::clone(&room), blocked.clone());
+                    async move { self.confirmed(partition, sent?, until, room, blocked).await }
+                });
+                join_all(confirmed).await
+            }
+            Ok(Err(error)) => vec![Err(error); count],
+            Err(_) => vec![Err(late()); count],
         }
-        let sent = timeout_at(until, self.send(partition, publication)).await.map_err(late)??;
+    }
+
+    async fn confirmed(
+        &self,
+        partition: PartitionId,
+        sent: Sent,
+        until: Instant,
+        room: Arc<OwnedSemaphorePermit>,
+        mut blocked: watch::Receiver<bool>,
+    ) -> Result<(), PortError> {
         let Sent { on, mut confirm } = sent;
         let confirmed = tokio::select! {
-            confirmed = timeout_at(until, &mut confirm) => confirmed.map_err(late),
+            confirmed = timeout_at(until, &mut confirm) => confirmed.map_err(|_| late()),
             () = becomes_true(&mut blocked) => Err(unavailable(PUBLISH, BLOCKED)),
         };
         match confirmed {
@@ -103,10 +134,13 @@ impl Publisher {
         channel.take_if(|opened| opened.number == on);
     }
 
-    /// Hands a message to the partition's channel. What is handed over under its lock goes out in that order, and confirms
+    /// Hands messages to the partition's channel. What is handed over under its lock goes out in that order, and confirms
     /// are told apart by it; until it is written nobody else waits, so that many messages share a write.
-    async fn send(&self, partition: PartitionId, publication: Publication) -> Result<Sent, PortError> {
-        let Publication { message, again, .. } = publication;
+    async fn send(
+        &self,
+        partition: PartitionId,
+        publications: Vec<Publication>,
+    ) -> Result<Vec<Result<Sent, PortError>>, PortError> {
         let mut opened = self.channels[channel_of(partition)].lock().await;
         let Current { made, connection } = self.link.current().map_err(|why| unavailable(PUBLISH, why))?;
         self.queues.declare(&connection, partition).await.map_err(undeclared)?;
@@ -124,19 +158,29 @@ impl Publisher {
         let (on, channel) = (current.number, current.channel.clone());
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         let queue = self.queues.name(partition);
-        let properties = encode(&message, again);
-        let publishing = channel.basic_publish("".into(), queue.as_str().into(), options, &message.body, properties);
-        tokio::pin!(publishing);
-        // lapin takes the message when it is first asked; from then on it waits for the write alone.
-        let first = poll!(publishing.as_mut());
+        let mut sending = Vec::with_capacity(publications.len());
+        for Publication { message, again, .. } in &publications {
+            let properties = encode(message, *again);
+            let publishing =
+                channel.basic_publish("".into(), queue.as_str().into(), options, &message.body, properties);
+            let mut publishing = Box::pin(publishing);
+            // lapin takes the message when it is first asked; from then on it waits for the write alone.
+            sending.push(match poll!(publishing.as_mut()) {
+                Poll::Ready(sent) => Either::Left(ready(sent)),
+                Poll::Pending => Either::Right(publishing),
+            });
+        }
         drop(opened);
-        let sent = match first {
-            Poll::Ready(sent) => sent,
-            Poll::Pending => publishing.await,
+        let sent = |sent: lapin::Result<_>| match sent {
+            Ok(confirm) => Ok(Sent { on, confirm }),
+            Err(error) => Err(unavailable(PUBLISH, error)),
         };
-        let confirm = sent.map_err(|error| unavailable(PUBLISH, error))?;
-        Ok(Sent { on, confirm })
+        Ok(join_all(sending).await.into_iter().map(sent).collect())
     }
+}
+
+fn late() -> PortError {
+    unavailable(PUBLISH, "no confirm in time")
 }
 
 fn channel_of(partition: PartitionId) -> usize {
@@ -154,7 +198,7 @@ pub(crate) fn undeclared(why: Undeclared) -> PortError {
     }
 }
 
-async fn becomes_true(watched: &mut tokio::sync::watch::Receiver<bool>) {
+async fn becomes_true(watched: &mut watch::Receiver<bool>) {
     if watched.wait_for(|blocked| *blocked).await.is_err() {
         // The link is gone, and with it every confirm: that is heard elsewhere.
         std::future::pending::<()>().await;
@@ -163,7 +207,7 @@ async fn becomes_true(watched: &mut tokio::sync::watch::Receiver<bool>) {
 
 /// Keeps a confirm that nobody waits for until it comes, and its room in the budget with it: the message is still on
 /// its way.
-fn outlive(confirm: PublisherConfirm, room: OwnedSemaphorePermit) {
+fn outlive(confirm: PublisherConfirm, room: Arc<OwnedSemaphorePermit>) {
     tokio::spawn(async move {
         let _ = timeout(LATE, confirm).await;
         drop(room);
@@ -205,25 +249,34 @@ mod tests {
         Publisher::new(link, queues, Duration::from_secs(60))
     }
 
+    async fn send(publisher: &Publisher) -> Sent {
+        let sent = publisher.send(PARTITION, vec![publication()]).await.expect("a channel");
+        sent.into_iter().next().expect("one").expect("sent")
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn messages_go_out_in_the_order_of_the_calls_without_waiting_for_one_another() {
         let publisher = publisher().await;
         // The queue and the channel are there from here on.
-        publisher.publish(PARTITION, publication()).await.expect("published");
-        let mut first = Box::pin(publisher.send(PARTITION, publication()));
+        let published = publisher.publish(PARTITION, vec![publication()]).await;
+        assert!(published.iter().all(Result::is_ok), "{published:?}");
+        let mut first = Box::pin(send(&publisher));
         // Mostly it is not written yet.
         let written = poll!(first.as_mut());
         let others: Vec<Publication> = (0..50).map(|_| publication()).collect();
         let expected: Vec<EventId> = others.iter().map(|other| other.message.id).collect();
-        // The first one is not asked again before all others are confirmed.
-        let sending = others.into_iter().map(|other| publisher.publish(PARTITION, other));
-        let confirmed = timeout(Duration::from_secs(30), futures::future::join_all(sending)).await.expect("in time");
+        // The first one is not asked again before all others are confirmed: some alone, the rest in one call.
+        let (alone, together) = others.split_at(20);
+        let alone = alone.iter().map(|other| vec![other.clone()]);
+        let sending = alone.chain([together.to_vec()]).map(|some| publisher.publish(PARTITION, some));
+        let confirmed = timeout(Duration::from_secs(30), join_all(sending)).await.expect("in time").concat();
+        assert_eq!(confirmed.len(), 50);
         assert!(confirmed.iter().all(Result::is_ok), "{confirmed:?}");
         let first = match written {
             Poll::Ready(sent) => sent,
             Poll::Pending => first.await,
         };
-        assert!(matches!(first.expect("sent").confirm.await, Ok(Confirmation::Ack(None))));
+        assert!(matches!(first.confirm.await, Ok(Confirmation::Ack(None))));
         let acker = Arc::new(crate::acks::Acker::start());
         let lease = Lease { partition: PARTITION, owner: OwnerId(Uuid::now_v7()), epoch: Epoch(1) };
         let subscribing = crate::consume::subscribe(&publisher.link, &publisher.queues, &acker, &lease, 300);
@@ -240,14 +293,13 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn messages_refused_on_an_old_channel_leave_the_new_one_and_what_is_on_its_way_there() {
         let publisher = publisher().await;
-        let send = || async { publisher.send(PARTITION, publication()).await.expect("sent") };
-        let (first, second) = (send().await, send().await);
+        let (first, second) = (send(&publisher).await, send(&publisher).await);
         assert_eq!(first.on, second.on);
         publisher.give_up(PARTITION, first.on).await;
-        let fresh = send().await;
+        let fresh = send(&publisher).await;
         assert_ne!(fresh.on, first.on);
         publisher.give_up(PARTITION, second.on).await;
-        assert_eq!(send().await.on, fresh.on);
+        assert_eq!(send(&publisher).await.on, fresh.on);
         assert!(matches!(fresh.confirm.await, Ok(Confirmation::Ack(None))));
     }
 }

@@ -33,6 +33,10 @@ impl Queue for BadQueue {
         self.inner.publish(partition, publication).await
     }
 
+    async fn publish_all(&self, partition: PartitionId, publications: Vec<Publication>) -> Vec<Result<(), PortError>> {
+        self.inner.publish_all(partition, publications).await
+    }
+
     async fn subscribe(&self, lease: &Lease, prefetch: usize) -> Result<Box<dyn Subscription>, PortError> {
         let inner = self.inner.subscribe(lease, prefetch).await?;
         let (partition, saboteur) = (lease.partition, Arc::clone(&self.saboteur));

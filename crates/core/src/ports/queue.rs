@@ -50,6 +50,16 @@ pub trait Queue: Send + Sync {
     /// After an error it may or may not be there.
     async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), PortError>;
 
+    /// Appends many, in their order, as [`publish`](Self::publish) appends one: with an outcome for each. One that fails
+    /// stops none behind it. A queue that can, waits for all of them at once.
+    async fn publish_all(&self, partition: PartitionId, publications: Vec<Publication>) -> Vec<Result<(), PortError>> {
+        let mut outcomes = Vec::with_capacity(publications.len());
+        for publication in publications {
+            outcomes.push(self.publish(partition, publication).await);
+        }
+        outcomes
+    }
+
     /// Starts to consume the partition's queue, from its head, with at most `prefetch` messages unacknowledged.
     /// What was taken on an earlier subscription and not acknowledged comes first, in order, as redelivered.
     async fn subscribe(&self, lease: &Lease, prefetch: usize) -> Result<Box<dyn Subscription>, PortError>;

@@ -78,6 +78,31 @@ async fn a_repeated_batch_with_a_key_repeats_its_lines_one_by_one() {
 }
 
 #[tokio::test]
+async fn a_line_that_repeats_another_one_of_its_batch_is_a_duplicate_of_that() {
+    let api = api();
+    let event = |id: &str| format!("{{\"event\":\"messages\",\"message\":{{\"id\":\"{id}\"}}}}\n");
+    let reply = post(&api, [event("1"), event("2"), event("1"), event("3"), event("3")].concat()).await;
+    assert_eq!(results(&reply), ["accepted", "accepted", "duplicate", "accepted", "duplicate"]);
+    let ids: Vec<&str> = reply.text.lines().map(|line| line.split('"').nth(7).expect("an id")).collect();
+    assert_eq!((ids[0], ids[3]), (ids[2], ids[4]));
+    assert_eq!(api.world.published.lock().len(), 3);
+}
+
+#[tokio::test]
+async fn lines_that_have_arrived_go_to_the_queue_together_but_no_more_than_there_are_places_for() {
+    let body = "{\"event\":\"a\"}\n".repeat(150);
+    for (max_in_flight, expected) in [(1_000, vec![64, 64, 22]), (60, vec![60, 60, 30])] {
+        let api = api_with(Settings { max_in_flight, ..settings() });
+        assert_eq!(results(&post(&api, body.clone()).await), ["accepted"; 150]);
+        assert_eq!(*api.world.groups.lock(), expected);
+    }
+    let api = api();
+    let large = format!("{{\"event\":\"a\",\"x\":\"{}\"}}\n", "x".repeat(100 << 10));
+    assert_eq!(results(&post(&api, large.repeat(5)).await), ["accepted"; 5]);
+    assert_eq!(*api.world.groups.lock(), [2, 2, 1]);
+}
+
+#[tokio::test]
 async fn what_the_queue_does_not_confirm_is_told_line_by_line() {
     let api = api();
     api.world.publish_fails.store(true, SeqCst);

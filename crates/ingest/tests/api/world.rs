@@ -65,6 +65,8 @@ pub(crate) struct World {
     /// So often it is asked in vain whether a steering is done.
     pub(crate) steered_after: AtomicUsize,
     /// Publishes wait for a permit.
+    /// How many were published together each time.
+    pub(crate) groups: Mutex<Vec<usize>>,
     pub(crate) gate: Semaphore,
     pub(crate) publishing: Notify,
 }
@@ -104,6 +106,7 @@ impl World {
             resends: Mutex::default(),
             replays: Mutex::default(),
             steered_after: 0.into(),
+            groups: Mutex::default(),
             gate: Semaphore::new(OPEN),
             publishing: Notify::new(),
         })
@@ -180,6 +183,15 @@ impl Queue for World {
         Self::fails(&self.publish_fails)?;
         self.published.lock().push((partition, publication));
         Ok(())
+    }
+
+    async fn publish_all(&self, partition: PartitionId, publications: Vec<Publication>) -> Vec<Result<(), PortError>> {
+        self.groups.lock().push(publications.len());
+        let mut outcomes = Vec::new();
+        for publication in publications {
+            outcomes.push(self.publish(partition, publication).await);
+        }
+        outcomes
     }
 
     async fn subscribe(&self, _: &Lease, _: usize) -> Result<Box<dyn Subscription>, PortError> {

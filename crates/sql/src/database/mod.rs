@@ -1,6 +1,7 @@
 //! The database: the SQLite file, with one writer that groups what is written and a few readers; or PostgreSQL, with a
 //! pool of connections.
 
+mod checkpoints;
 mod group;
 mod migrate;
 mod postgres;
@@ -117,7 +118,8 @@ impl Database {
             let _ = sqlx::Connection::close(conn).await;
             return Err(unready.opening(&path));
         }
-        let writer = place.connect_directly().and_then(|direct| Writer::start(direct, conn)).map_err(opening)?;
+        let writer =
+            (|| Writer::start(place.connect_directly()?, conn, place.connect_directly()?))().map_err(opening)?;
         let readers = Box::new(Readers::new(place, options.readers));
         let engine = Engine::Sqlite { writer, readers };
         Ok(Self { shared: Arc::new(Shared { engine, cipher }) })

@@ -8,14 +8,14 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use crate::error::{Fault, OpenError};
 use crate::sql::Conn;
 
-/// The write-ahead log may grow to 16 MiB (4,000 pages) before it is moved into the file: the pages of a queue change
-/// many times meanwhile and are moved once. Foreign keys are on and a locked file is waited for for 5 s by default.
+/// The write-ahead log is moved into the file by [`checkpoints`](super::checkpoints); at 64 MiB (16,000 pages) by whoever
+/// commits. Foreign keys are on and a locked file is waited for for 5 s by default.
 const WRITER: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA busy_timeout = 5000;
-    PRAGMA wal_autocheckpoint = 4000;
+    PRAGMA wal_autocheckpoint = 16000;
     PRAGMA journal_size_limit = 67108864;
     PRAGMA cache_size = -16000;
     PRAGMA temp_store = MEMORY;
@@ -58,7 +58,7 @@ impl Place {
         Ok(conn)
     }
 
-    /// The other connection that writes; the file is there.
+    /// Another connection that writes; the file is there.
     pub(super) fn connect_directly(&self) -> Result<rusqlite::Connection, Fault> {
         let conn = rusqlite::Connection::open(&self.path)?;
         conn.execute_batch(WRITER)?;

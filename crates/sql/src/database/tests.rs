@@ -53,6 +53,22 @@ async fn what_fails_alone_fails_alone_also_when_the_disk_is_full() {
 }
 
 #[tokio::test]
+async fn the_log_is_moved_into_the_file_while_commits_go_on() {
+    let (database, dir) = open().await;
+    for _ in 0..200 {
+        let sql = "INSERT INTO quarantine (id, partition_id, bytes, detail, quarantined_at) \
+                   VALUES (hex(randomblob(16)), 0, zeroblob(1000000), '', 0)";
+        let write = move |conn: &rusqlite::Connection| Ok(conn.execute(sql, []).map(|_| ())?);
+        database.write_directly(write).await.expect("room");
+    }
+    let size = |name: String| std::fs::metadata(dir.path().join(name)).expect("a file").len();
+    let (file, log) = (size(FILE_NAME.to_owned()), size(format!("{FILE_NAME}-wal")));
+    // The log may reach the pages at which the writer waits, and what one commit adds.
+    assert!(file > 100_000_000 && log < 70_000_000, "file {file}, log {log}");
+    database.close().await.expect("close");
+}
+
+#[tokio::test]
 async fn a_read_that_is_cancelled_leaves_the_readers_usable() {
     let (database, _dir) = open().await;
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";

@@ -16,6 +16,7 @@ use spectrum_webhook_core::ports::Publication;
 use sqlx::Connection as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::checkpoints::Checkpoints;
 use super::group::{Connections, Group};
 use super::sqlite;
 use crate::error::Fault;
@@ -136,16 +137,17 @@ impl Drop for Over {
 
 impl Writer {
     /// Starts the thread. The runtime is the one that this is called in.
-    pub(super) fn start(direct: rusqlite::Connection, jobs: Conn) -> Result<Self, Fault> {
+    pub(super) fn start(direct: rusqlite::Connection, jobs: Conn, moving: rusqlite::Connection) -> Result<Self, Fault> {
         let (sender, receiver) = mpsc::channel();
         let places = Arc::new(Semaphore::new(WAITING));
         let (end, ended) = oneshot::channel();
         let state = Arc::new(State::default());
         let connections = Connections { direct, jobs, runtime: tokio::runtime::Handle::current() };
+        let checkpoints = Checkpoints::start(&connections.direct, moving)?;
         let over = Over(Arc::clone(&state));
         let serves = move || {
             // Whoever waits for the end may have gone. After a panic it is told by the channel.
-            let _ = end.send(serve(connections, &receiver, &over.0));
+            let _ = end.send(serve(connections, checkpoints, &receiver, &over.0));
         };
         let thread = std::thread::Builder::new().name("sqlite-writer".to_owned()).spawn(serves);
         thread.map_err(|error| Fault::unavailable(format!("no thread to write: {error}")))?;
@@ -246,7 +248,12 @@ fn gather(receiver: &mpsc::Receiver<Waiting>) -> Option<Group> {
     Some(group)
 }
 
-fn serve(mut connections: Connections, receiver: &mpsc::Receiver<Waiting>, state: &State) -> Result<(), Fault> {
+fn serve(
+    mut connections: Connections,
+    mut checkpoints: Checkpoints,
+    receiver: &mpsc::Receiver<Waiting>,
+    state: &State,
+) -> Result<(), Fault> {
     let abandoned = || state.abandoned.load(Ordering::Acquire);
     while let Some(mut group) = gather(receiver) {
         state.busy.store(true, Ordering::Release);
@@ -263,10 +270,12 @@ fn serve(mut connections: Connections, receiver: &mpsc::Receiver<Waiting>, state
             }
             outcome => group.answer(outcome),
         }
+        checkpoints.committed(&connections.direct);
         state.busy.store(false, Ordering::Release);
     }
     let Connections { direct, mut jobs, runtime } = connections;
     // The log is moved by the last one that has the file open.
+    checkpoints.end();
     drop(direct);
     runtime.block_on(async {
         let tidy = if abandoned() { Ok(()) } else { sqlite::checkpoint(&mut jobs).await };

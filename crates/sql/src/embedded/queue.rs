@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use parking_lot::Mutex;
 use spectrum_webhook_core::ids::PartitionId;
 use spectrum_webhook_core::ports::{Lease, PortError, Publication, Queue, Subscription};
@@ -69,9 +70,11 @@ impl EmbeddedQueue {
     }
 }
 
-#[async_trait]
-impl Queue for EmbeddedQueue {
-    async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), PortError> {
+type Committed = oneshot::Receiver<Result<(), Fault>>;
+
+impl EmbeddedQueue {
+    /// Hands a message to the next transaction. What is handed over later is not before it.
+    async fn insert(&self, partition: PartitionId, publication: Publication) -> Result<Committed, Fault> {
         let target = self.partition(partition);
         let (reply, committed) = oneshot::channel();
         let answer = Box::new(move |outcome: Result<(i64, Publication), Fault>| {
@@ -82,12 +85,31 @@ impl Queue for EmbeddedQueue {
             });
             let _ = reply.send(outcome);
         });
-        let insert = Insert { partition, publication, answer };
-        let done = match self.database.insert(insert).await {
-            Ok(()) => committed.await.unwrap_or_else(|_| Err(Fault::closed())),
-            Err(fault) => Err(fault),
-        };
-        done.map_err(|fault| fault.at(PORT, "publish"))
+        self.database.insert(Insert { partition, publication, answer }).await?;
+        Ok(committed)
+    }
+}
+
+async fn outcome(inserted: Result<Committed, Fault>) -> Result<(), PortError> {
+    let done = match inserted {
+        Ok(committed) => committed.await.unwrap_or_else(|_| Err(Fault::closed())),
+        Err(fault) => Err(fault),
+    };
+    done.map_err(|fault| fault.at(PORT, "publish"))
+}
+
+#[async_trait]
+impl Queue for EmbeddedQueue {
+    async fn publish(&self, partition: PartitionId, publication: Publication) -> Result<(), PortError> {
+        outcome(self.insert(partition, publication).await).await
+    }
+
+    async fn publish_all(&self, partition: PartitionId, publications: Vec<Publication>) -> Vec<Result<(), PortError>> {
+        let mut inserted = Vec::with_capacity(publications.len());
+        for publication in publications {
+            inserted.push(self.insert(partition, publication).await);
+        }
+        join_all(inserted.into_iter().map(outcome)).await
     }
 
     async fn subscribe(&self, lease: &Lease, prefetch: usize) -> Result<Box<dyn Subscription>, PortError> {

@@ -28,6 +28,7 @@ pub async fn queue(fixture: &dyn Fixture<QueueWorld>) {
         a_message_published_again_says_so,
         a_second_subscription_gets_nothing_until_the_first_ends,
         concurrent_publishers_lose_nothing_and_keep_their_own_order,
+        messages_of_one_call_keep_its_order_beside_other_calls,
         a_working_queue_says_so,
     );
 }
@@ -282,6 +283,31 @@ async fn concurrent_publishers_lose_nothing_and_keep_their_own_order(world: Queu
         *next += 1;
     }
     assert_eq!(next, [EACH; PUBLISHERS]);
+}
+
+async fn messages_of_one_call_keep_its_order_beside_other_calls(world: QueueWorld) {
+    const CALLS: usize = 8;
+    const EACH: usize = 40;
+    let calls = (0..CALLS).map(|call| {
+        let publications = (0..EACH).map(|n| publication(&message(format!("{call} {n}").as_bytes())));
+        world.queue.publish_all(PARTITION, publications.collect())
+    });
+    for outcomes in futures::future::join_all(calls).await {
+        assert_eq!(outcomes.len(), EACH);
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    }
+    assert!(world.queue.publish_all(PARTITION, Vec::new()).await.is_empty());
+    let mut subscription = subscribe(&*world.queue, CALLS * EACH).await;
+    let bodies: Vec<String> = read(&take(&mut *subscription, CALLS * EACH).await)
+        .iter()
+        .map(|message| String::from_utf8_lossy(&message.body).into_owned())
+        .collect();
+    for call in 0..CALLS {
+        let start = format!("{call} ");
+        let own: Vec<&String> = bodies.iter().filter(|body| body.starts_with(&start)).collect();
+        let expected: Vec<String> = (0..EACH).map(|n| format!("{call} {n}")).collect();
+        assert_eq!(own, expected.iter().collect::<Vec<_>>());
+    }
 }
 
 async fn a_working_queue_says_so(world: QueueWorld) {
