@@ -1,12 +1,14 @@
 //! The ingest API: idempotency, batches, the operator.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use reqwest::Method;
 use serde_json::{Value, json};
 use spectrum_webhook_receiver::{Accepted, Always, Receiver, Reply};
 use spectrum_webhook_testkit::process::{Answer, Server, Settings};
 
-use crate::world::{accept, all_arrive, taken, text};
+use crate::world::{accept, all_arrive, on_both, taken, text};
 
 fn outcome(answer: &Answer) -> (String, bool) {
     let data = answer.expect_data(202);
@@ -116,6 +118,44 @@ async fn a_batch_has_one_result_a_line_in_order_and_one_that_fails_stops_none_be
     }
     let report = all_arrive(&receiver, &hook, &accepted).await;
     assert_eq!(report.attempts, good.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_of_the_same_events_in_any_order_at_the_same_time_are_each_event_once() {
+    on_both(&[], async |server| {
+        let client = server.client();
+        let receiver = Receiver::on_loopback(Always(Reply::ok())).expect("a receiver");
+        let project = server.create_project("batches").await;
+        client.register(&project, &receiver.url("/")).await;
+        let events: Vec<Bytes> = (0..100).map(|number| text("batches", number)).collect();
+        let backwards: Vec<Bytes> = events.iter().rev().cloned().collect();
+        let mut batches = tokio::task::JoinSet::new();
+        for batch in [events.clone(), backwards.clone(), events.clone(), backwards] {
+            let (client, project) = (client.clone(), project.clone());
+            batches.spawn(async move {
+                let answer = client.post_batch(&project, batch.join(&b'\n').into()).await.expect("an answer");
+                let text = String::from_utf8(answer.body.to_vec()).expect("UTF-8");
+                let results = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a JSON line"));
+                batch.into_iter().zip(results.collect::<Vec<_>>()).collect::<Vec<_>>()
+            });
+        }
+        let results: Vec<(Bytes, Value)> = batches.join_all().await.concat();
+        assert_eq!(results.len(), 400);
+        let mut ids = BTreeMap::new();
+        for (body, result) in &results {
+            assert_eq!(result["succeed"], true, "{result}");
+            let id = result["data"]["id"].as_str().expect("an id").to_owned();
+            assert_eq!(*ids.entry(body.clone()).or_insert(id.clone()), id, "two ids of one event");
+        }
+        let first = results.iter().filter(|(_, result)| result["data"]["duplicate"] == false).count();
+        assert_eq!((first, ids.len()), (100, 100));
+        // One that comes after shows that nothing came in between.
+        accept(&client, &project, text("batches", 100)).await;
+        taken(&receiver, "/", 101).await;
+        let arrived = receiver.look(|memory| memory.requests().filter_map(|request| request.event_id()).count());
+        assert_eq!(arrived, 101);
+    })
+    .await;
 }
 
 #[tokio::test]
