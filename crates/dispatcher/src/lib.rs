@@ -37,6 +37,7 @@ use spectrum_webhook_core::ports::{Announcements, Queue, SequenceLock, Store};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use clock::Clock;
 pub use memory::MemoryBudget;
@@ -134,6 +135,7 @@ pub struct Dispatcher {
     shared: Arc<Shared>,
     stop: CancellationToken,
     keeper: JoinHandle<()>,
+    _tidier: AbortOnDropHandle<()>,
 }
 
 impl Dispatcher {
@@ -158,7 +160,8 @@ impl Dispatcher {
         let stop = CancellationToken::new();
         let keeper = lease_keeper::LeaseKeeper::new(Arc::clone(&shared), parts.owner);
         let keeper = tokio::spawn(keeper.run(stop.clone()));
-        Self { shared, stop, keeper }
+        let tidier = AbortOnDropHandle::new(tokio::spawn(tidy(Arc::clone(&shared))));
+        Self { shared, stop, keeper, _tidier: tidier }
     }
 
     /// Whether it delivers its share of the partitions: what readiness asks.
@@ -183,6 +186,16 @@ impl Dispatcher {
             tracing::error!(%error, "the dispatcher did not stop cleanly");
         }
         tokio::join!(self.shared.recorder.shutdown(), self.shared.archive.shutdown());
+    }
+}
+
+/// How often is closed what has been unused for its time.
+const TIDY: Duration = Duration::from_secs(5);
+
+async fn tidy(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        shared.poster.tidy();
     }
 }
 

@@ -147,6 +147,12 @@ impl Poster {
         })
     }
 
+    /// Closes connections of webhooks that were not called for the idle time. It is done beside the attempts too; this is
+    /// for when there are none.
+    pub fn tidy(&self) {
+        self.clients.tidy();
+    }
+
     /// One attempt, signed `now`. It ends within the shorter of the webhook's and the poster's time-out; dropping the
     /// future ends it at once, and its connection with it.
     pub async fn attempt(&self, request: AttemptRequest<'_>, now: Millis) -> Posted {

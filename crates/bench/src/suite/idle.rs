@@ -1,7 +1,7 @@
 //! Many webhooks that have little to do: what they cost, and how long a start takes with them.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -14,6 +14,8 @@ use crate::system::{Backend, Contender, PATIENCE, Services, Started, System};
 const NAME: &str = "idle";
 /// Webhooks of a project.
 const URLS: usize = 10;
+/// Longer than a webhook that is not called stays in memory.
+const IDLE: Duration = Duration::from_secs(150);
 const MIB: f64 = 1_048_576.0;
 
 pub(super) async fn measure(stage: &mut Stage) -> Result<()> {
@@ -54,6 +56,8 @@ async fn one(stage: &mut Stage, backend: Backend, contender: &Contender, binary:
     system.receiver.wait_for(system.target.accepted() * URLS as u64, PATIENCE * 4).await?;
     system.rest().await;
     let used = system.memory() as f64;
+    tokio::time::sleep(IDLE).await;
+    let idle = system.memory() as f64;
 
     let mut note = |what: &str, unit, value, goal| {
         let name = format!("{}, {webhooks} webhooks, {what}", backend.name());
@@ -67,8 +71,11 @@ async fn one(stage: &mut Stage, backend: Backend, contender: &Contender, binary:
     note("from the start until all partitions have owners", Unit::Seconds, shared.as_secs_f64(), None);
     note("memory in all after the start", Unit::Bytes, untouched, all);
     note("memory of each after the start", Unit::Bytes, (untouched - without) / webhooks, each);
-    note("memory in all when each was used once", Unit::Bytes, used, all);
-    note("memory of each when it was used once", Unit::Bytes, (used - without) / webhooks, each);
-    step(&format!("{:.1} MiB after the start, {:.1} MiB when each was used", untouched / MIB, used / MIB));
+    note("memory in all when each was just used", Unit::Bytes, used, None);
+    note("memory of each when it was just used", Unit::Bytes, (used - without) / webhooks, None);
+    note("memory in all when each was used and is idle again", Unit::Bytes, idle, all);
+    note("memory of each when it was used and is idle again", Unit::Bytes, (idle - without) / webhooks, each);
+    let [untouched, used, idle] = [untouched, used, idle].map(|bytes| bytes / MIB);
+    step(&format!("{untouched:.1} MiB after the start, {used:.1} when each was used, {idle:.1} MiB when idle again"));
     system.stop().await
 }

@@ -34,7 +34,7 @@ pub(super) enum LookUp {
 const LOOK_UP_BATCH: usize = 100;
 
 impl Partition {
-    pub(super) fn took(&mut self, tag: Tag, redelivered: bool, message: Arc<Message>, out: &mut Vec<Action>) {
+    pub(super) fn took(&mut self, now: Now, tag: Tag, redelivered: bool, message: Arc<Message>, out: &mut Vec<Action>) {
         if self.join(tag, message.id) {
             return;
         }
@@ -45,6 +45,7 @@ impl Partition {
             // Asked for now, so that it is there when its turn comes.
             self.load(message.project, message.registry, out);
         }
+        self.touch(now, message.project);
         let look_up = if redelivered { LookUp::Needed } else { LookUp::NotNeeded };
         self.inbox.push_back(Incoming { tag, message, look_up });
     }

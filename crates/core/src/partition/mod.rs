@@ -39,11 +39,13 @@ pub struct PartitionSettings {
     pub window: usize,
     /// Lanes that are kept before idle ones are looked for.
     pub lanes: usize,
+    /// How long, in milliseconds, lanes and projects with nothing in them stay at least; at most twice as long.
+    pub keep_idle: u64,
 }
 
 impl Default for PartitionSettings {
     fn default() -> Self {
-        Self { lane: Arc::default(), window: 300, lanes: 1_024 }
+        Self { lane: Arc::default(), window: 300, lanes: 1_024, keep_idle: 60_000 }
     }
 }
 
@@ -73,6 +75,8 @@ pub struct Partition {
     projects: HashMap<ProjectId, Project>,
     lanes: usize,
     sweep_lanes_at: usize,
+    /// When lanes and projects that have long been idle are looked for; `None`: there are none.
+    tidy_at: Option<Mono>,
     timers: BTreeSet<(Mono, LaneId)>,
     relieved_at: Option<Mono>,
     bytes: usize,
@@ -93,6 +97,7 @@ impl Partition {
             events: HashMap::new(),
             projects: HashMap::new(),
             lanes: 0,
+            tidy_at: None,
             timers: BTreeSet::new(),
             relieved_at: None,
             bytes: 0,
@@ -132,7 +137,7 @@ impl Partition {
 
     /// When it wants an [`Input::Wake`].
     pub fn deadline(&self) -> Option<Mono> {
-        self.timers.first().map(|(due, _)| *due)
+        self.timers.first().map(|(due, _)| *due).into_iter().chain(self.tidy_at).min()
     }
 
     /// How many lanes are in memory.

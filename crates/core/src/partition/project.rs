@@ -36,6 +36,8 @@ pub(super) struct Project {
     /// Lanes found at takeover, until the registry is there.
     pub(super) resting: Vec<RestingLane>,
     pub(super) lanes: HashMap<WebhookId, LaneEntry>,
+    /// Something happened to it since idle ones were looked for last.
+    pub(super) touched: bool,
 }
 
 impl Project {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::project::LaneEntry;
+use super::project::{LaneEntry, Project};
 use super::{Action, Input, LaneId, Partition};
 use crate::chance::Chance;
 use crate::delivery::DeliveryKey;
@@ -23,7 +23,7 @@ impl Partition {
         out: &mut Vec<Action>,
     ) -> Result<(), Broken> {
         match input {
-            Input::Took { tag, redelivered, message } => self.took(tag, redelivered, message, out),
+            Input::Took { tag, redelivered, message } => self.took(now, tag, redelivered, message, out),
             Input::Registry { project, version, webhooks } => {
                 self.registry(now, project, version, webhooks, chance, out)?;
             }
@@ -49,6 +49,7 @@ impl Partition {
         chance: &mut dyn Chance,
         out: &mut Vec<Action>,
     ) -> Result<(), Broken> {
+        self.touch(now, id);
         let Some(project) = self.projects.get_mut(&id) else { return Ok(()) };
         let asked = project.loading.take().unwrap_or_default();
         if std::mem::take(&mut project.again) {
@@ -109,6 +110,9 @@ impl Partition {
             entry.scheduled = None;
             self.step_lane(now, id, lane::Input::Wake, chance, out)?;
         }
+        if self.tidy_at.is_some_and(|due| due <= now.mono) {
+            self.tidy(now, out);
+        }
         Ok(())
     }
 
@@ -127,6 +131,7 @@ impl Partition {
         entry.lane.step(now, input, chance, &mut actions);
         entry.lane.invariants()?;
         let disabled = disabling && !entry.lane.is_disabling();
+        let (idle, deleted) = (entry.lane.is_idle(), entry.lane.status() == Status::Deleted);
         let due = entry.lane.deadline();
         let before = entry.scheduled;
         // A timer that fires early is set anew then; only an earlier one is set now.
@@ -139,12 +144,8 @@ impl Partition {
             }
             self.timers.insert((due, id));
         }
-        let done = self
-            .projects
-            .get(&id.project)
-            .and_then(|project| project.lanes.get(&id.webhook))
-            .is_some_and(|entry| entry.lane.status() == Status::Deleted && entry.lane.is_idle());
-        if done {
+        self.touch(now, id.project);
+        if idle && deleted {
             self.forget_lane(id);
         }
         if disabled {
@@ -179,6 +180,14 @@ impl Partition {
         self.projects.get_mut(&id.project)?.lanes.get_mut(&id.webhook)
     }
 
+    /// Notes that something happens to a project, so that it is not taken for idle yet.
+    pub(super) fn touch(&mut self, now: Now, id: ProjectId) {
+        if let Some(project) = self.projects.get_mut(&id) {
+            project.touched = true;
+            self.tidy_at.get_or_insert(now.mono.plus(self.settings.keep_idle));
+        }
+    }
+
     fn forget_lane(&mut self, id: LaneId) {
         let Some(project) = self.projects.get_mut(&id.project) else { return };
         if let Some(entry) = project.lanes.remove(&id.webhook) {
@@ -194,9 +203,27 @@ impl Partition {
         if self.lanes.max(self.projects.len()) <= self.sweep_lanes_at {
             return;
         }
+        self.forget_idle(|_| true, out);
+        self.sweep_lanes_at = self.settings.lanes.max(2 * self.lanes.max(self.projects.len()));
+    }
+
+    /// Lanes and projects with nothing in them go when nothing has happened to them for a while.
+    fn tidy(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.forget_idle(|project| !project.touched, out);
+        let mut touched = false;
+        for project in self.projects.values_mut() {
+            touched |= std::mem::take(&mut project.touched);
+        }
+        // What nothing has happened to is busy or gone; what it waits for will touch it.
+        self.tidy_at = touched.then(|| now.mono.plus(self.settings.keep_idle));
+    }
+
+    /// Forgets what is idle of these projects.
+    fn forget_idle(&mut self, which: impl Fn(&Project) -> bool, out: &mut Vec<Action>) {
         let mut idle: Vec<LaneId> = self
             .projects
             .iter()
+            .filter(|(_, known)| which(known))
             .flat_map(|(project, known)| known.lanes.iter().map(move |(webhook, entry)| (project, webhook, entry)))
             .filter(|(_, _, entry)| entry.lane.is_idle())
             .map(|(project, webhook, _)| LaneId { project: *project, webhook: *webhook })
@@ -206,12 +233,11 @@ impl Partition {
             self.forget_lane(id);
         }
         let mut gone: Vec<ProjectId> =
-            self.projects.iter().filter(|(_, project)| project.is_idle()).map(|(id, _)| *id).collect();
+            self.projects.iter().filter(|(_, known)| which(known) && known.is_idle()).map(|(id, _)| *id).collect();
         gone.sort_unstable();
         for project in gone {
             self.projects.remove(&project);
             out.push(Action::ForgetProject { project });
         }
-        self.sweep_lanes_at = self.settings.lanes.max(2 * self.lanes.max(self.projects.len()));
     }
 }

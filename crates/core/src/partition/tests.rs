@@ -513,6 +513,47 @@ fn idle_lanes_and_projects_go_when_there_are_many() {
 }
 
 #[test]
+fn idle_lanes_and_projects_go_when_nothing_happens_to_them_for_a_while() {
+    let mut bench = Bench::loaded(2);
+    bench.take(2);
+    bench.answer_all(200);
+    let keep = PartitionSettings::default().keep_idle;
+    // The first time they are looked for, they were in use since the start.
+    while let Some(due) = bench.partition.deadline()
+        && due <= Mono(keep)
+    {
+        bench.now.mono = due;
+        bench.step(Input::Wake);
+    }
+    assert_eq!(bench.now.mono, Mono(keep));
+    assert_eq!((bench.partition.lanes(), bench.partition.projects.len()), (2, 1));
+    // One is in use for long, the other one is not.
+    bench.take(3);
+    bench.answer(lane(1), 200);
+    while let Some(due) = bench.partition.deadline() {
+        bench.now.mono = due;
+        bench.step(Input::Wake);
+    }
+    assert_eq!((bench.partition.lanes(), bench.partition.projects.len()), (1, 1));
+    // It was held meanwhile.
+    bench.commit();
+    bench.answer(lane(2), 200);
+    bench.commit();
+    let idle = bench.now.mono;
+    while let Some(due) = bench.partition.deadline() {
+        bench.now.mono = due;
+        bench.step(Input::Wake);
+    }
+    assert!(bench.now.mono <= idle.plus(2 * keep));
+    assert_eq!((bench.partition.lanes(), bench.partition.projects.len()), (0, 0));
+    assert!(bench.actions.iter().any(|action| matches!(action, Action::ForgetProject { .. })));
+    // What is needed again is loaded again.
+    bench.take(4);
+    bench.load(1, vec![webhook(1, 1)]);
+    assert_eq!(bench.attempts(), [(webhook_id(1), event(4))]);
+}
+
+#[test]
 fn the_partition_wakes_its_lanes_in_time() {
     let mut bench = Bench::loaded(2);
     bench.take(2);

@@ -81,6 +81,11 @@ impl Clients {
         Ok(client)
     }
 
+    /// Lets go of the clients whose time is over.
+    pub(super) fn tidy(&self) {
+        self.kept.run_pending_tasks();
+    }
+
     fn build(&self) -> reqwest::Result<reqwest::Client> {
         reqwest::Client::builder()
             .tls_backend_preconfigured(self.tls.clone())
