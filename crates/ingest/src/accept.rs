@@ -120,6 +120,7 @@ impl Shared {
         }
     }
 
+    /// A post of an event that has been read.
     pub(crate) fn checked(
         &self,
         project: ProjectId,
@@ -163,7 +164,7 @@ impl Shared {
     async fn carry(&self, project: ProjectId, posts: Vec<Post>) -> Vec<Result<Accepted, Problem>> {
         let partition = self.partition(project);
         let mut outcomes = Vec::with_capacity(posts.len());
-        let read = OnceCell::new();
+        let (read, mut registry) = (OnceCell::new(), RegistryVersion(0));
         let mut admissions: FuturesOrdered<_> =
             posts.into_iter().map(|post| self.ready(partition, project, post, &read)).collect();
         while let Some(first) = admissions.next().await {
@@ -171,12 +172,20 @@ impl Shared {
             while let Some(Some(next)) = admissions.next().now_or_never() {
                 admitted.push(next);
             }
+            // The copy that one saw may be newer than what was read for another: a webhook that gets the one gets what is
+            // behind it.
+            for ready in admitted.iter_mut().flatten() {
+                let version = &mut ready.publication.message.registry;
+                registry = registry.max(*version);
+                *version = registry;
+            }
             outcomes.extend(self.publish_ready(partition, project, admitted).await);
         }
         outcomes
     }
 
-    /// Asks whether an event is to be published; otherwise its outcome is known.
+    /// Asks whether an event is to be published; the error is an outcome that is known already. `read` is the directory's
+    /// version, which is read for all of them at once.
     async fn ready(
         &self,
         partition: PartitionId,
