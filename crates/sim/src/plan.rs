@@ -120,7 +120,8 @@ pub(crate) fn settings(dice: &mut Dice) -> (PartitionSettings, Limits) {
     let lanes = usize::try_from(dice.range(1, 4)).unwrap_or(1);
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
     let limits = Limits { attempts: u64::from(attempts), window, keep, parallel: lane.parallel };
-    let keep_idle = 4 * lane.hold_after;
+    // As by default: with less, ten thousand histories no longer need every rule.
+    let keep_idle = PartitionSettings::default().keep_idle;
     (PartitionSettings { lane: Arc::new(lane), window, lanes, keep_idle }, limits)
 }
 
