@@ -64,10 +64,14 @@ impl Checkpoints {
             self.next = ENOUGH;
         }
         if !self.moving {
-            if pages >= self.next {
-                self.moving = self.start.try_send(()).is_ok();
+            if pages < self.next {
+                return;
             }
-            return;
+            self.moving = self.start.try_send(()).is_ok();
+            if self.moving {
+                return;
+            }
+            // The thread is gone: then it is done here, or the log would grow for ever.
         }
         let done =
             if pages >= MOST { self.done.recv().map_err(|_| TryRecvError::Disconnected) } else { self.done.try_recv() };
