@@ -8,13 +8,16 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
-use spectrum_webhook_receiver::{Accepted, End, Receiver, Recorded, Reply};
+use spectrum_webhook_receiver::{Accepted, End, Memory, Receiver, Recorded, Reply};
 use spectrum_webhook_testkit::process::{Client, Hook, Project, Server, Settings};
 use tokio::task::JoinSet;
 
 use crate::world::{PATIENCE, all_arrive, text};
 
 const KILLS: usize = 10;
+/// Events that a project is ahead of its slow URL at most: however fast posts are taken, what is left at the end takes that
+/// URL some ten seconds.
+const AHEAD: u64 = 1_000;
 
 /// The seed of the moments: `SEED`, or one of the clock. It is printed, to be given again.
 fn seed() -> u64 {
@@ -42,6 +45,7 @@ struct Poster {
     project: Project,
     name: String,
     batch: bool,
+    receiver: Arc<Receiver>,
     stop: Arc<AtomicBool>,
 }
 
@@ -49,8 +53,11 @@ impl Poster {
     async fn run(self) -> Vec<Accepted> {
         let mut accepted: Vec<Accepted> = Vec::new();
         let mut crashed = false;
+        let slow = format!("/{}/slow", self.name);
         while !self.stop.load(Ordering::Relaxed) {
             let first = accepted.len();
+            let near = |memory: &Memory| memory.count(&slow).taken + AHEAD >= first as u64;
+            assert!(self.receiver.wait_until(near, PATIENCE).await.is_ok(), "{slow} gets nothing more");
             let bodies: Vec<Bytes> =
                 (first..first + if self.batch { 10 } else { 1 }).map(|at| text(&self.name, at)).collect();
             let posted = Instant::now();
@@ -118,7 +125,7 @@ async fn kills_at_random_moments_lose_swap_and_change_nothing() {
         Settings::quick().set("SPECTRUM_HOLD_AFTER", "300ms").set("SPECTRUM_LOG", "warn,spectrum_webhook=info");
     let mut server = Server::start(settings).await;
     let client = server.client();
-    let receiver = Receiver::on_loopback(tempers).expect("a receiver");
+    let receiver = Arc::new(Receiver::on_loopback(tempers).expect("a receiver"));
     let stop = Arc::new(AtomicBool::new(false));
     let mut posters = JoinSet::new();
     for (name, batch) in [("one", false), ("two", false), ("three", false), ("batches", true)] {
@@ -127,7 +134,8 @@ async fn kills_at_random_moments_lose_swap_and_change_nothing() {
         for temper in ["healthy", "slow", "failing", "losing"] {
             hooks.push(client.register(&project, &receiver.url(&format!("/{name}/{temper}"))).await);
         }
-        let poster = Poster { client: client.clone(), project, name: name.to_owned(), batch, stop: Arc::clone(&stop) };
+        let (name, receiver) = (name.to_owned(), Arc::clone(&receiver));
+        let poster = Poster { client: client.clone(), project, name, batch, receiver, stop: Arc::clone(&stop) };
         posters.spawn(async move { (poster.run().await, hooks) });
     }
     for kill in 1..=KILLS {
