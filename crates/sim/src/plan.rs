@@ -91,7 +91,9 @@ impl Plan {
         }
         let events = dice.range(20, 60);
         let changes = if dice.per_mille(600) { dice.range(1, 6) } else { 0 };
-        let (settings, limits) = settings(&mut dice);
+        let (mut settings, limits) = settings(&mut dice);
+        // Short, so that lanes are forgotten between their events.
+        settings.keep_idle = 4 * settings.lane.hold_after;
         let faults = faults(&mut dice, span);
         let steerings = if dice.per_mille(500) { dice.range(1, 8) } else { 0 };
         let dice = dice.fork();
@@ -120,7 +122,8 @@ pub(crate) fn settings(dice: &mut Dice) -> (PartitionSettings, Limits) {
     let lanes = usize::try_from(dice.range(1, 4)).unwrap_or(1);
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
     let limits = Limits { attempts: u64::from(attempts), window, keep, parallel: lane.parallel };
-    // As by default: with less, ten thousand histories no longer need every rule.
+    // As by default: with less, ten thousand histories of clusters do not need every rule. Those of the embedded form have
+    // less.
     let keep_idle = PartitionSettings::default().keep_idle;
     (PartitionSettings { lane: Arc::new(lane), window, lanes, keep_idle }, limits)
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use axum::body::Body;
+use spectrum_webhook_core::ids::RegistryVersion;
 use spectrum_webhook_ingest::Settings;
 
 use crate::world::{Api, ID, Reply, SECRET, api, api_with, basic, events, settings};
@@ -100,6 +101,18 @@ async fn lines_that_have_arrived_go_to_the_queue_together_but_no_more_than_there
     let large = format!("{{\"event\":\"a\",\"x\":\"{}\"}}\n", "x".repeat(100 << 10));
     assert_eq!(results(&post(&api, large.repeat(5)).await), ["accepted"; 5]);
     assert_eq!(*api.world.groups.lock(), [2, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_gets_a_line_gets_those_behind_it() {
+    let api = api();
+    // One copy is newer than what the directory says to the next line, which finds none.
+    let version = |version| Some(RegistryVersion(version));
+    api.world.copies.lock().extend([version(8), version(9), None, version(8)]);
+    assert_eq!(results(&post(&api, "{\"event\":\"a\"}\n".repeat(4)).await), ["accepted"; 4]);
+    let versions: Vec<i64> =
+        api.world.published.lock().iter().map(|(_, publication)| publication.message.registry.0).collect();
+    assert_eq!(versions, [8, 9, 9, 9]);
 }
 
 #[tokio::test]

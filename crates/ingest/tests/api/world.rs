@@ -1,6 +1,6 @@
 //! In-memory ports with switches, and a client of the router.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) admission_fails: AtomicBool,
     pub(crate) end_fails: AtomicBool,
     pub(crate) knows_registry: AtomicBool,
+    /// What the next posts see of the registry's copy, before it is as usual.
+    pub(crate) copies: Mutex<VecDeque<Option<RegistryVersion>>>,
     pub(crate) begin_change_fails: AtomicBool,
     pub(crate) end_change_fails: AtomicBool,
     pub(crate) unconfirmed: AtomicBool,
@@ -97,6 +99,7 @@ impl World {
             admission_fails: false.into(),
             end_fails: false.into(),
             knows_registry: true.into(),
+            copies: Mutex::default(),
             begin_change_fails: false.into(),
             end_change_fails: false.into(),
             unconfirmed: false.into(),
@@ -215,7 +218,8 @@ impl Admission for World {
     ) -> Result<Admitted, PortError> {
         Self::fails(&self.admission_fails)?;
         let known = self.knows_registry.load(SeqCst);
-        let registry = self.projects.lock().get(&project).map(|project| project.registry).filter(|_| known);
+        let usual = self.projects.lock().get(&project).map(|project| project.registry).filter(|_| known);
+        let registry = self.copies.lock().pop_front().unwrap_or(usual);
         let mut records = self.records.lock();
         let verdict = match key.map(|key| (key, records.get(&key.key))) {
             None => Verdict::Publish { id: proposed, again: false },
