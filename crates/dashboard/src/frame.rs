@@ -68,8 +68,18 @@ impl Frame {
         }
     }
 
-    pub(crate) fn is(&self, tab: &Tab) -> bool {
-        self.tab == *tab
+    /// Whether the page is at this place of the navigation.
+    pub(crate) fn on(&self, name: &str) -> bool {
+        let own = match self.tab {
+            Tab::Overview => "overview",
+            Tab::Projects => "projects",
+            Tab::Webhooks => "webhooks",
+            Tab::Log => "log",
+            Tab::DeadLetters => "dead-letters",
+            Tab::Signature => "signature",
+            Tab::None => "",
+        };
+        own == name
     }
 
     pub(crate) fn signed_in(&self) -> bool {

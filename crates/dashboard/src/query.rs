@@ -31,6 +31,26 @@ impl Place {
         Self { path: path.to_owned(), pairs: pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect() }
     }
 
+    /// The place of the page whose stream this is: the links in what it streams are the page's.
+    pub(crate) fn of_page(stream: &Self) -> Self {
+        let path = stream.path.strip_suffix("/live").unwrap_or(&stream.path);
+        Self { path: path.to_owned(), pairs: stream.pairs.clone() }
+    }
+
+    /// This page's stream.
+    pub(crate) fn live(&self) -> String {
+        let here = self.with("did", None);
+        match here.split_once('?') {
+            Some((path, query)) => format!("{path}/live?{query}"),
+            None => format!("{here}/live"),
+        }
+    }
+
+    /// Whether it is the first page of its list: the one that changes.
+    pub(crate) fn is_first(&self) -> bool {
+        self.text("after").is_none()
+    }
+
     /// The path.
     pub(crate) fn path(&self) -> &str {
         &self.path

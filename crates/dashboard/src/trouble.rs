@@ -79,12 +79,6 @@ impl Trouble {
         )
     }
 
-    /// Too many at once.
-    pub(crate) fn too_many(sentence: impl Into<String>, seconds: u64) -> Self {
-        let trouble = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many tries", sentence);
-        Self { retry_after: Some(seconds), ..trouble }
-    }
-
     /// A backend that does not answer.
     pub(crate) fn unavailable() -> Self {
         let trouble = Self::new(

@@ -1,5 +1,6 @@
-//! Times, numbers and states, as they are shown.
+//! Times, numbers and states, as they are shown. What templates call takes values and references alike.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use askama::filters::HtmlSafe;
@@ -56,17 +57,14 @@ fn plain(at: Millis) -> String {
 }
 
 /// A moment. The script shows it in the reader's own time.
-pub(crate) fn when(at: Millis) -> Html {
+pub(crate) fn when(at: impl Borrow<Millis>) -> Html {
+    let at = *at.borrow();
     Html(format!(r#"<time datetime="{}">{} UTC</time>"#, iso(at), plain(at)))
 }
 
-/// A moment, or a dash.
-pub(crate) fn maybe(at: &Option<Millis>) -> Html {
-    at.map_or_else(|| Html("–".to_owned()), when)
-}
-
 /// How long ago a moment is, with the moment itself in its title.
-pub(crate) fn ago(at: Millis, now: Millis) -> Html {
+pub(crate) fn ago(at: impl Borrow<Millis>, now: impl Borrow<Millis>) -> Html {
+    let (at, now) = (*at.borrow(), *now.borrow());
     let (iso, plain) = (iso(at), plain(at));
     Html(format!(r#"<time datetime="{iso}" title="{plain} UTC" data-ago>{}</time>"#, since(now.0.saturating_sub(at.0))))
 }
@@ -87,7 +85,8 @@ fn since(millis: i64) -> String {
 }
 
 /// A duration in one unit: `41 ms`, `1.2 s`, `3 min`, `2 h`, `5 d`.
-pub(crate) fn span(millis: i64) -> String {
+pub(crate) fn span(millis: impl Borrow<i64>) -> String {
+    let millis = *millis.borrow();
     match millis {
         ..1_000 => format!("{millis} ms"),
         ..10_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
@@ -99,12 +98,14 @@ pub(crate) fn span(millis: i64) -> String {
 }
 
 /// A duration in milliseconds, or a dash.
-pub(crate) fn took(millis: Option<u32>) -> String {
+pub(crate) fn took(millis: impl Borrow<Option<u32>>) -> String {
+    let millis = *millis.borrow();
     millis.map_or_else(|| "–".to_owned(), |millis| span(i64::from(millis)))
 }
 
 /// A number with its thousands apart: `12,345`.
-pub(crate) fn number(number: u64) -> String {
+pub(crate) fn number(number: impl Borrow<u64>) -> String {
+    let number = number.borrow();
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -117,12 +118,14 @@ pub(crate) fn number(number: u64) -> String {
 }
 
 /// A number that is counted up to a bound: `10,000+`.
-pub(crate) fn counted(count: u64) -> String {
+pub(crate) fn counted(count: impl Borrow<u64>) -> String {
+    let count = *count.borrow();
     if count >= Line::MOST { format!("{}+", number(count)) } else { number(count) }
 }
 
 /// `1 event`, `12 events`.
-pub(crate) fn of(count: u64, one: &str, many: &str) -> String {
+pub(crate) fn of(count: impl Borrow<u64>, one: &str, many: &str) -> String {
+    let count = *count.borrow();
     if count == 1 { format!("1 {one}") } else { format!("{} {many}", counted(count)) }
 }
 
@@ -145,7 +148,8 @@ pub(crate) fn short(id: &Uuid) -> String {
 }
 
 /// Bytes: `311 B`, `1.2 KiB`.
-pub(crate) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: impl Borrow<u64>) -> String {
+    let bytes = *bytes.borrow();
     match bytes {
         ..1_024 => format!("{bytes} B"),
         ..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),
@@ -205,8 +209,8 @@ pub(crate) fn standing(code: Code) -> Chip {
 }
 
 /// How far a replay is.
-pub(crate) fn replay(state: ReplayState) -> Chip {
-    match state {
+pub(crate) fn replay(state: impl Borrow<ReplayState>) -> Chip {
+    match state.borrow() {
         ReplayState::Running => chip("Running", "busy"),
         ReplayState::Paused => chip("Paused", "warn"),
         ReplayState::Done => chip("Done", "good"),
