@@ -26,9 +26,11 @@ function tellTime(time) {
     if (time.textContent !== text) time.textContent = text;
     time.title = `${local(at)} (${utc})`;
   } else {
-    const text = local(at);
+    // Of today, the time is enough; the date is in the title.
+    const whole = local(at);
+    const text = whole.startsWith(local(new Date()).slice(0, 10)) && !time.closest(".ends") ? whole.slice(11) : whole;
     if (time.textContent !== text) time.textContent = text;
-    time.title = utc;
+    time.title = `${whole} (${utc})`;
   }
 }
 const tellTimes = (root) => all("time", root).forEach(tellTime);
@@ -203,7 +205,7 @@ async function checkSignature(text, secret, now) {
   }
   const age = Math.round(now / 1000 - Number(timestamp));
   const fresh = Math.abs(age) <= 300;
-  step("Age", fresh ? "passed" : "failed", fresh ? "It is at most 300 seconds from your clock." : `It is ${Math.abs(age)} seconds ${age > 0 ? "old" : "ahead"}: receivers refuse what is more than 300 seconds from their clock. For a request that was captured earlier this is as it should be.`);
+  step("Age", fresh ? "passed" : "failed", fresh ? "It is at most 300 seconds from your clock." : `It is ${span(Math.abs(age) * 1000)} ${age > 0 ? "old" : "ahead"}: receivers refuse what is more than 300 seconds from their clock. For a request that was captured earlier this is as it should be.`);
   const standard = headers.get("webhook-signature");
   if (standard && headers.get("webhook-id")) {
     const expected = `v1,${base64(await mac(raw, `${headers.get("webhook-id")}.${headers.get("webhook-timestamp") ?? ""}.${body}`))}`;
@@ -221,7 +223,7 @@ function signature(form) {
     const failed = steps.find((step) => step.outcome === "failed");
     const note = document.createElement("p");
     note.className = `note ${failed ? (failed.name === "Age" ? "warn" : "bad") : "good"}`;
-    note.textContent = failed ? `${failed.name}: ${failed.said}` : "The request is genuine: every check passed.";
+    note.textContent = failed ? `${failed.name === "Age" ? "The signature fits. " : `${failed.name}: `}${failed.said}` : "The request is genuine: every check passed.";
     verdict.replaceChildren(note);
     const words = { passed: "Passed", failed: "Failed", not_reached: "Not reached" };
     one("[data-steps]", result).replaceChildren(...steps.map((step) => {

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use spectrum_webhook_core::attempt::{AttemptRecord, Ended, Next};
 use spectrum_webhook_core::explain::{self, Code, StateCode};
 use spectrum_webhook_core::ids::ProjectId;
-use spectrum_webhook_core::ports::{Line, ReplayState};
+use spectrum_webhook_core::ports::{Line, ReplayState, WebhookFacts};
+use spectrum_webhook_core::rates::Outcome;
 use spectrum_webhook_core::time::Millis;
 use uuid::Uuid;
 
@@ -177,9 +178,12 @@ const fn chip(word: &'static str, tone: &'static str) -> Chip {
     Chip { word, tone }
 }
 
-/// How a webhook is.
-pub(crate) fn state(code: StateCode) -> Chip {
+/// How a webhook is. One that has refused its last event for good is not called healthy, although nothing waits for it.
+pub(crate) fn state(code: StateCode, facts: &WebhookFacts) -> Chip {
     match code {
+        StateCode::Healthy if facts.newest.as_ref().is_some_and(|newest| newest.next == Next::DeadLetter) => {
+            chip("Refusing", "bad")
+        }
         StateCode::Healthy => chip("Healthy", "good"),
         StateCode::Suspect => chip("Suspect", "warn"),
         StateCode::Outage => chip("Down", "bad"),
@@ -220,10 +224,15 @@ pub(crate) fn replay(state: impl Borrow<ReplayState>) -> Chip {
 
 /// How an attempt ended.
 pub(crate) fn outcome(attempt: &AttemptRecord) -> Chip {
-    match attempt.ended {
-        Ended::Answered { status: 200..=299, .. } => chip("Delivered", "good"),
-        Ended::Answered { .. } => chip("Refused", "bad"),
-        Ended::Failed(_) => chip("No answer", "warn"),
+    let status = match attempt.ended {
+        Ended::Answered { status, .. } => Some(status),
+        Ended::Failed(_) => None,
+    };
+    match Outcome::of(status) {
+        Outcome::Taken => chip("Delivered", "good"),
+        Outcome::Refused => chip("Refused", "bad"),
+        Outcome::Failed => chip("Failed", "warn"),
+        Outcome::Silent => chip("No answer", "warn"),
     }
 }
 

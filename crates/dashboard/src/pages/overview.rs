@@ -38,17 +38,24 @@ const HOUR: i64 = 3_600_000;
 struct OverviewPage {
     frame: Frame,
     place: Place,
+    books_part: Html,
     now_part: Html,
     plots_part: Html,
 }
 
 #[derive(Template)]
-#[template(path = "overview_now.html")]
-struct NowPart {
+#[template(path = "overview_books.html")]
+struct BooksPart {
     totals: Totals,
     counts: Counts,
     /// Whether all deliveries are accounted for.
     balances: bool,
+    now: Millis,
+}
+
+#[derive(Template)]
+#[template(path = "overview_now.html")]
+struct NowPart {
     members: Vec<Shown>,
     services: Vec<(String, Chip, String)>,
     /// Partitions that nobody says to hold.
@@ -129,7 +136,8 @@ fn services(members: &[Member]) -> Vec<(String, Chip, String)> {
     seen.into_iter().map(|(name, troubles)| (name.to_owned(), chip(&troubles), troubles.join("; "))).collect()
 }
 
-async fn now_part(shared: &Shared) -> Result<Html, Trouble> {
+/// The books, and the rest.
+async fn read(shared: &Shared) -> Result<(Html, Html), Trouble> {
     let now = shared.now();
     let ports = &shared.ports;
     let ago = |millis: i64| Millis(now.0.saturating_sub(millis));
@@ -159,10 +167,8 @@ async fn now_part(shared: &Shared) -> Result<Html, Trouble> {
         partitions: ranges(&member.partitions),
         member,
     });
-    Ok(Html(part(&NowPart {
-        totals,
-        balances: counts.came() == counts.went(),
-        counts,
+    let books = BooksPart { totals, balances: counts.came() == counts.went(), counts, now };
+    let rest = NowPart {
         members: shown.collect(),
         services: services(&live),
         unheld: Some(all.saturating_sub(held.len())).filter(|unheld| *unheld > 0),
@@ -170,16 +176,17 @@ async fn now_part(shared: &Shared) -> Result<Html, Trouble> {
         backlogs,
         slowest: slowest(paces),
         now,
-    })))
+    };
+    Ok((Html(part(&books)), Html(part(&rest))))
 }
 
 /// `GET /dashboard/overview`
 pub(crate) async fn show(signed: Signed, place: Place) -> Answer {
     signed.as_operator()?;
-    let now_part = now_part(&signed.shared).await?;
+    let (books_part, now_part) = read(&signed.shared).await?;
     let plots_part = plots(&signed.shared, Scope::Deployment, &place).await?;
     let frame = Frame::new(&signed, "Overview", Tab::Overview);
-    Ok(page(&OverviewPage { frame, place, now_part, plots_part }))
+    Ok(page(&OverviewPage { frame, place, books_part, now_part, plots_part }))
 }
 
 /// `GET /dashboard/overview/live`
@@ -190,7 +197,8 @@ pub(crate) async fn live(signed: Signed, place: Place) -> Answer {
     Ok(live::stream(&signed, EVERY, move |shared| {
         let (place, drawn) = (Arc::clone(&place), Arc::clone(&drawn));
         async move {
-            let mut parts = vec![("now", now_part(&shared).await?.0)];
+            let (books, now) = read(&shared).await?;
+            let mut parts = vec![("books", books.0), ("now", now.0)];
             let due = drawn.lock().is_none_or(|at| at.elapsed() >= PLOTS_EVERY);
             if due {
                 *drawn.lock() = Some(Instant::now());

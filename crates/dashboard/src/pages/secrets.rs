@@ -30,12 +30,27 @@ impl Report {
     pub(super) fn of(report: &Value) -> Option<Self> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let steps = report["steps"].as_array()?.iter().map(|step| Step {
-            name: text(&step["step"]),
+            name: name(step["step"].as_str().unwrap_or_default()),
             outcome: text(&step["outcome"]),
             sentence: text(&step["sentence"]),
         });
         Some(Self { passed: report["passed"].as_bool()?, steps: steps.collect(), response: text(&report["response"]) })
     }
+}
+
+/// A step, as people call it.
+fn name(step: &str) -> String {
+    match step {
+        "url" => "URL",
+        "name" => "Name",
+        "address" => "Address",
+        "connection" => "Connection",
+        "tls" => "TLS",
+        "request" => "Request",
+        "answer" => "Answer",
+        other => other,
+    }
+    .to_owned()
 }
 
 /// What became of the check that was asked for.

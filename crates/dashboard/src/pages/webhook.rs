@@ -116,7 +116,7 @@ async fn state(shared: &Shared, project: &Project, id: WebhookId) -> Result<(Web
     let shown = StatePart {
         project: project.id,
         webhook: id,
-        chip: words::state(state.code),
+        chip: words::state(state.code, &facts),
         sentence: words::sentence(&state.sentence, &project.id),
         facts: facts.clone(),
         oldest: state.oldest,

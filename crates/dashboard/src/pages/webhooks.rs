@@ -91,7 +91,7 @@ async fn row(shared: &Shared, project: &Project, webhook: Webhook, now: Millis) 
     let state = explain::webhook(&facts, now);
     Ok(Some(Row {
         id: webhook.id,
-        chip: words::state(state.code),
+        chip: words::state(state.code, &facts),
         types: webhook.event_types.as_ref().map(Vec::len),
         url: webhook.url,
         success: words::maybe_ago(&facts.last_success, &now, "never"),

@@ -1,0 +1,8 @@
+//! The pages over a real store and the real API, without a browser: who is let in, what is shown, what is refused.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod acting;
+mod looking;
+mod sessions;
+mod world;
