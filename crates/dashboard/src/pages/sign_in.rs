@@ -9,6 +9,7 @@ use spectrum_webhook_core::ids::{self, ProjectId};
 use spectrum_webhook_core::ports::DirectoryError;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tokio::time::Instant;
 
 use crate::form::Form;
 use crate::frame::{Frame, page};
@@ -74,7 +75,7 @@ pub(crate) async fn sign_in(State(dashboard): State<Dashboard>, request: Request
         *response.status_mut() = status;
         response
     };
-    if let Err(wait) = shared.sign_ins.may_try(&name) {
+    if let Err(wait) = shared.sign_ins.may_try(&name, Instant::now()) {
         let seconds = wait.as_secs().max(1);
         let problem = format!("Too many tries have failed. Wait {seconds} seconds, then try again.");
         let mut response = refused(StatusCode::TOO_MANY_REQUESTS, problem);
@@ -89,7 +90,7 @@ pub(crate) async fn sign_in(State(dashboard): State<Dashboard>, request: Request
     let (who, hash) = match known {
         Ok(Some(known)) => known,
         Ok(None) => {
-            shared.sign_ins.failed(&name);
+            shared.sign_ins.failed(&name, Instant::now());
             tracing::info!(operator, "a sign-in failed");
             let problem = if operator {
                 "This is not the operator's token. Check it, and try again."
