@@ -14,6 +14,8 @@ pub struct Settings {
     pub operator_token: Option<OperatorToken>,
     /// How long a session lasts, however much it is used.
     pub session: Duration,
+    /// The number of partitions of the deployment.
+    pub partitions: u16,
     /// The version, as deliveries name it.
     pub version: String,
 }

@@ -75,13 +75,13 @@ pub(crate) fn maybe_ago(at: &Option<Millis>, now: &Millis, never: &str) -> Html 
     at.map_or_else(|| Html(escape(never)), |at| ago(at, *now))
 }
 
+/// To the minute, so that a live page does not change with every second; the script tells the seconds.
 fn since(millis: i64) -> String {
-    if millis < 0 {
-        format!("in {}", span(-millis))
-    } else if millis < 5_000 {
-        "just now".to_owned()
-    } else {
-        format!("{} ago", span(millis))
+    match millis {
+        ..-60_000 => format!("in {}", span(-millis)),
+        -60_000..0 => "in less than 1 min".to_owned(),
+        0..60_000 => "less than 1 min ago".to_owned(),
+        _ => format!("{} ago", span(millis)),
     }
 }
 
@@ -321,7 +321,8 @@ mod tests {
     fn a_moment_is_shown_in_utc_and_for_machines() {
         assert_eq!(when(NOW).0, r#"<time datetime="2026-01-02T03:04:05.678Z">2026-01-02 03:04:05 UTC</time>"#);
         assert!(ago(Millis(NOW.0 - 120_000), NOW).0.contains("data-ago>2 min ago<"));
-        assert!(ago(Millis(NOW.0 + 9_000), NOW).0.contains(">in 9.0 s<"));
+        assert!(ago(Millis(NOW.0 + 9_000), NOW).0.contains(">in less than 1 min<"));
+        assert_eq!(ago(NOW, Millis(NOW.0 + 1)).0, ago(NOW, Millis(NOW.0 + 59_999)).0);
     }
 
     #[test]

@@ -157,7 +157,7 @@ async fn read(shared: &Shared) -> Result<(Html, Html), Trouble> {
         urls.push((outage, known.map_or_else(|| "a removed webhook".to_owned(), |known| known.webhook.url)));
     }
     let held: std::collections::BTreeSet<u16> = live.iter().flat_map(|member| member.partitions.iter().copied()).collect();
-    let all = usize::from(ports.directory.partitions(1).await?);
+    let all = usize::from(shared.settings.partitions);
     let shown = members.into_iter().map(|member| Shown {
         chip: if is_silent(&member) {
             Chip { word: "Silent", tone: "bad" }

@@ -104,6 +104,7 @@ impl World {
             key: Zeroizing::new(key),
             operator_token: Some(OperatorToken::new(OPERATOR).expect("a token")),
             session: Duration::from_secs(12 * 3_600),
+            partitions: 64,
             version: "0.1.0".to_owned(),
         };
         let dashboard = Dashboard::new(ports, api.clone(), settings, clock(), CancellationToken::new());

@@ -115,6 +115,7 @@ impl Node {
                     key: backends.sessions.clone(),
                     operator_token,
                     session: settings.dashboard_session,
+                    partitions: settings.partitions,
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 });
                 let reported = Reported {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use fantoccini::wd::WebDriverCompatibleCommand;
-use fantoccini::{Client, ClientBuilder};
+use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
@@ -186,12 +186,7 @@ impl Browser {
     pub(super) fn click(&self, selector: &str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
         let selector = selector.to_owned();
-        async move {
-            let locator = fantoccini::Locator::Css(&selector);
-            let element = self.client().find(locator).await;
-            let element = element.unwrap_or_else(|error| panic!("{caller}: {selector}: {error}"));
-            element.click().await.unwrap_or_else(|error| panic!("{caller}: {selector}: {error}"));
-        }
+        async move { self.click_on(Locator::Css(&selector), caller).await }
     }
 
     /// Clicks the button, link or summary with this text.
@@ -199,10 +194,18 @@ impl Browser {
     pub(super) fn press(&self, text: &str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
         let xpath = format!("//*[self::button or self::a or self::summary][normalize-space()={}]", json!(text));
-        async move {
-            let element = self.client().find(fantoccini::Locator::XPath(&xpath)).await;
-            let element = element.unwrap_or_else(|error| panic!("{caller}: {xpath}: {error}"));
-            element.click().await.unwrap_or_else(|error| panic!("{caller}: {xpath}: {error}"));
+        async move { self.click_on(Locator::XPath(&xpath), caller).await }
+    }
+
+    /// A live page may put another element in the place of the one that was found: then that one is meant.
+    async fn click_on(&self, locator: Locator<'_>, caller: &std::panic::Location<'_>) {
+        loop {
+            let element = self.client().find(locator).await;
+            let element = element.unwrap_or_else(|error| panic!("{caller}: {locator:?}: {error}"));
+            match element.click().await {
+                Err(error) if error.is_stale_element_reference() => {}
+                clicked => return clicked.unwrap_or_else(|error| panic!("{caller}: {locator:?}: {error}")),
+            }
         }
     }
 
@@ -212,7 +215,7 @@ impl Browser {
         let caller = std::panic::Location::caller();
         let (selector, text) = (selector.to_owned(), text.to_owned());
         async move {
-            let element = self.client().find(fantoccini::Locator::Css(&selector)).await;
+            let element = self.client().find(Locator::Css(&selector)).await;
             let element = element.unwrap_or_else(|error| panic!("{caller}: {selector}: {error}"));
             element.clear().await.expect("an empty field");
             element.send_keys(&text).await.expect("a filled field");
@@ -221,7 +224,7 @@ impl Browser {
 
     /// Chooses from a list.
     pub(super) async fn choose(&self, selector: &str, value: &str) {
-        let element = self.client().find(fantoccini::Locator::Css(selector)).await.expect("a list");
+        let element = self.client().find(Locator::Css(selector)).await.expect("a list");
         element.select_by_value(value).await.expect("a choice");
     }
 
