@@ -16,13 +16,13 @@ async fn the_references_playground_calls_this_server() {
     browser.wait("its dialog", "document.querySelector('.auth-container input[name=username]')").await;
     browser.fill(".auth-container input[name=username]", &project.id).await;
     browser.fill(".auth-container input[name=password]", &project.secret).await;
-    browser.click(".auth-container .auth.authorize").await;
-    browser.click(".auth-container .btn-done").await;
+    browser.click(".auth-container:has(input[name=username]) .auth.authorize").await;
+    browser.click(".auth-container:has(.logout, input[name=username]) .btn-done").await;
     browser.click("#operations-Webhooks-showProject .opblock-summary-control").await;
     browser.wait("the call", "document.querySelector('#operations-Webhooks-showProject input')").await;
     browser.fill("#operations-Webhooks-showProject input", &project.id).await;
     browser.click("#operations-Webhooks-showProject .execute").await;
-    browser.wait("its answer", "document.querySelector('.live-responses-table .response-col_status')?.innerText.startsWith('200')").await;
+    browser.wait("its answer", "document.querySelector('.live-responses-table tbody .response-col_status')?.innerText.startsWith('200')").await;
     assert!(browser.text(".live-responses-table").await.contains("playground"));
     let foreign = "return performance.getEntriesByType('resource').map((one) => one.name).filter((name) => !name.startsWith(location.origin) && !name.startsWith('data:'))";
     assert_eq!(browser.run(foreign, Vec::new()).await, json!([]), "nothing comes from elsewhere");
