@@ -146,13 +146,7 @@ impl Rates {
             reached.or(weighed.last()).map(|(millis, _)| *millis)
         };
         let outcomes = outcomes.map(|count| count.round() as u64);
-        Summary {
-            attempts: outcomes.iter().sum(),
-            estimated,
-            outcomes,
-            p50: percentile(0.5),
-            p95: percentile(0.95),
-        }
+        Summary { attempts: outcomes.iter().sum(), estimated, outcomes, p50: percentile(0.5), p95: percentile(0.95) }
     }
 
     /// How many attempts one sample of a stretch stands for: more than one where there were more than were looked at.

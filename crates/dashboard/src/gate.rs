@@ -64,8 +64,7 @@ impl Jar {
 
     fn header(self, value: &str, max_age: u64) -> Option<HeaderValue> {
         let secure = if self.secure { "; Secure" } else { "" };
-        let cookie =
-            format!("{}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}", self.name());
+        let cookie = format!("{}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}", self.name());
         HeaderValue::from_str(&cookie).ok()
     }
 
@@ -301,7 +300,9 @@ mod tests {
     #[test]
     fn nobody_is_led_elsewhere() {
         assert_eq!(own_page("/dashboard/projects/x?a=b"), Some("/dashboard/projects/x?a=b"));
-        for elsewhere in ["//evil.example", "/dashboardx", "https://evil.example", "/dashboard/\\x", "/dashboard/\n", ""] {
+        for elsewhere in
+            ["//evil.example", "/dashboardx", "https://evil.example", "/dashboard/\\x", "/dashboard/\n", ""]
+        {
             assert_eq!(own_page(elsewhere), None, "{elsewhere}");
         }
     }

@@ -40,27 +40,28 @@ where
     };
     let ends = Instant::now() + LASTS;
     let first = (HashMap::new(), Vec::new(), true);
-    let events = futures::stream::unfold((first, permit, render), move |((mut sent, mut ready, at_once), permit, render)| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let mut wait = !at_once;
-            loop {
-                if let Some(event) = ready.pop() {
-                    return Some((Ok::<_, Infallible>(event), ((sent, ready, false), permit, render)));
-                }
-                if wait {
-                    let stopped = shared.stop.run_until_cancelled(sleep(every)).await.is_none();
-                    if stopped || Instant::now() >= ends {
-                        return None;
+    let events =
+        futures::stream::unfold((first, permit, render), move |((mut sent, mut ready, at_once), permit, render)| {
+            let shared = Arc::clone(&shared);
+            async move {
+                let mut wait = !at_once;
+                loop {
+                    if let Some(event) = ready.pop() {
+                        return Some((Ok::<_, Infallible>(event), ((sent, ready, false), permit, render)));
                     }
+                    if wait {
+                        let stopped = shared.stop.run_until_cancelled(sleep(every)).await.is_none();
+                        if stopped || Instant::now() >= ends {
+                            return None;
+                        }
+                    }
+                    wait = true;
+                    // What cannot be read now can be read later.
+                    let parts = render(Arc::clone(&shared)).await.unwrap_or_default();
+                    ready = changed(parts, &mut sent);
                 }
-                wait = true;
-                // What cannot be read now can be read later.
-                let parts = render(Arc::clone(&shared)).await.unwrap_or_default();
-                ready = changed(parts, &mut sent);
             }
-        }
-    });
+        });
     Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
 }
 
@@ -72,7 +73,9 @@ fn changed(parts: Vec<Part>, sent: &mut HashMap<&'static str, u64>) -> Vec<Event
         let hash = hasher.finish();
         sent.insert(id, hash) != Some(hash)
     });
-    changed.map(|(id, html)| Event::default().event("part").data(json!({ "id": id, "html": html }).to_string())).collect()
+    changed
+        .map(|(id, html)| Event::default().event("part").data(json!({ "id": id, "html": html }).to_string()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -62,7 +62,11 @@ pub(crate) fn outcomes(rates: &Rates) -> Plot {
             let high = (*count as f64 / top * HIGH).max(1.0);
             floor = (floor - high).max(0.0);
             let x = at as f64 * WIDE + 1.0;
-            let _ = write!(inner, r#"<rect class="{class}" x="{x}" y="{floor:.2}" width="{}" height="{high:.2}"/>"#, WIDE - 2.0);
+            let _ = write!(
+                inner,
+                r#"<rect class="{class}" x="{x}" y="{floor:.2}" width="{}" height="{high:.2}"/>"#,
+                WIDE - 2.0
+            );
         }
         inner.push_str("</g>");
     }
@@ -109,7 +113,11 @@ pub(crate) fn spark(rates: &Rates) -> Html {
         let x = at as f64 * WIDE + 1.0;
         let mut bar = |class: &str, floor: f64, high: f64| {
             let y = floor - high;
-            let _ = write!(inner, r#"<rect class="{class}" x="{x}" y="{y:.1}" width="{}" height="{high:.1}"/>"#, WIDE - 2.0);
+            let _ = write!(
+                inner,
+                r#"<rect class="{class}" x="{x}" y="{y:.1}" width="{}" height="{high:.1}"/>"#,
+                WIDE - 2.0
+            );
         };
         if one.attempts == 0 {
             bar("none", HIGH, 4.0);

@@ -28,7 +28,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Place {
 impl Place {
     pub(crate) fn of(path: &str, query: &str) -> Self {
         let pairs = url::form_urlencoded::parse(query.as_bytes());
-        Self { path: path.to_owned(), pairs: pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect() }
+        Self {
+            path: path.to_owned(),
+            pairs: pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect(),
+        }
     }
 
     /// The place of the page whose stream this is: the links in what it streams are the page's.
@@ -118,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_place_knows_its_ids_and_goes_on_with_its_filters() {
-        let place = Place::of("/dashboard/projects/019b7cb2-0000-7000-8000-000000000001/x", "a=1&did=test&b=&a=2&c=%3C");
+        let place =
+            Place::of("/dashboard/projects/019b7cb2-0000-7000-8000-000000000001/x", "a=1&did=test&b=&a=2&c=%3C");
         assert_eq!((place.segment(1), place.id(2).is_some(), place.id(3)), (Some("projects"), true, None));
         assert_eq!((place.text("a"), place.text("b"), place.text("c")), (Some("2"), None, Some("<")));
         assert!(place.with("a", Some("3")).ends_with("/x?c=%3C&a=3"), "{}", place.with("a", Some("3")));

@@ -1,16 +1,18 @@
 //! Which path is served by what, and the headers of every answer.
 
+use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::Router;
 use http::HeaderName;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 
-use crate::pages::{act, add, attempt, event, letters, log, overview, projects, replays, sign_in, signature, webhook, webhooks};
+use crate::pages::{
+    act, add, attempt, event, letters, log, overview, projects, replays, sign_in, signature, webhook, webhooks,
+};
 use crate::state::Dashboard;
 use crate::trouble::Trouble;
 use crate::{assets, gate};

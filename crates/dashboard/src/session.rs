@@ -84,7 +84,8 @@ impl Session {
 }
 
 fn proof(secret_hash: &[u8; 32]) -> [u8; 16] {
-    let digest: [u8; 32] = Sha256::new().chain_update("spectrum-webhook session 1").chain_update(secret_hash).finalize().into();
+    let digest: [u8; 32] =
+        Sha256::new().chain_update("spectrum-webhook session 1").chain_update(secret_hash).finalize().into();
     let mut proof = [0; 16];
     proof.copy_from_slice(&digest[..16]);
     proof

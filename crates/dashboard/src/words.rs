@@ -261,7 +261,9 @@ pub(crate) fn next(attempt: &AttemptRecord) -> Html {
         Next::Delivered => "Nothing more: it is delivered.",
         Next::Retry(at) => return Html(format!("It is tried again at {}.", when(at))),
         Next::SetAside => "It is set aside: the next events tell whether it or the URL is at fault.",
-        Next::Outage(at) => return Html(format!("The URL is down: it is tried again at {}, or after those before it.", when(at))),
+        Next::Outage(at) => {
+            return Html(format!("The URL is down: it is tried again at {}, or after those before it.", when(at)));
+        }
         Next::DeadLetter => "It is given up, and kept as a dead letter: a repetition would not help.",
         Next::Disabled => "The webhook is disabled: it waits until the webhook is enabled again.",
         Next::Dropped => "It is dropped with its webhook.",
@@ -276,13 +278,15 @@ pub(crate) fn sentence(text: &str, project: &ProjectId) -> Html {
     let mut rest = text;
     loop {
         let found = rest.char_indices().find_map(|(at, character)| {
-            let starts = character.is_ascii_hexdigit() && !rest[..at].ends_with(|before: char| before.is_ascii_alphanumeric());
+            let starts =
+                character.is_ascii_hexdigit() && !rest[..at].ends_with(|before: char| before.is_ascii_alphanumeric());
             if !starts {
                 return None;
             }
             moment_at(&rest[at..]).map(|(length, shown)| (at, length, shown)).or_else(|| {
                 let id = rest.get(at..at + 36).and_then(spectrum_webhook_core::ids::usual)?;
-                let link = format!(r#"<a class="id" href="/dashboard/projects/{project}/events/{id}">{}</a>"#, short(&id));
+                let link =
+                    format!(r#"<a class="id" href="/dashboard/projects/{project}/events/{id}">{}</a>"#, short(&id));
                 rest[..at].ends_with("event ").then_some((at, 36, link))
             })
         });
@@ -312,8 +316,14 @@ mod tests {
     fn numbers_are_shown_for_people() {
         assert_eq!((number(0), number(999), number(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
         assert_eq!((counted(9_999), counted(10_000)), ("9,999".into(), "10,000+".into()));
-        assert_eq!((span(41), span(1_250), span(59_999), span(7_200_000)), ("41 ms".into(), "1.2 s".into(), "59 s".into(), "2 h".into()));
-        assert_eq!((percent(Some(0.99951)), percent(Some(1.0)), percent(Some(0.0001)), percent(None)), (">99.9 %".into(), "100 %".into(), "<0.1 %".into(), "–".into()));
+        assert_eq!(
+            (span(41), span(1_250), span(59_999), span(7_200_000)),
+            ("41 ms".into(), "1.2 s".into(), "59 s".into(), "2 h".into())
+        );
+        assert_eq!(
+            (percent(Some(0.99951)), percent(Some(1.0)), percent(Some(0.0001)), percent(None)),
+            (">99.9 %".into(), "100 %".into(), "<0.1 %".into(), "–".into())
+        );
         assert_eq!((size(311), size(2_048)), ("311 B".into(), "2.0 KiB".into()));
     }
 
@@ -331,7 +341,10 @@ mod tests {
         let id = "019b7cb2-0000-7000-8000-000000000001";
         let text = format!("<b>Waits</b>; event {id}, is retried at 2026-01-02T03:04:05Z because \"{id}\" & {id}x.");
         let html = sentence(&text, &project).0;
-        assert!(html.starts_with("&lt;b&gt;Waits&lt;/b&gt;; event <a class=\"id\" href=\"/dashboard/projects/"), "{html}");
+        assert!(
+            html.starts_with("&lt;b&gt;Waits&lt;/b&gt;; event <a class=\"id\" href=\"/dashboard/projects/"),
+            "{html}"
+        );
         assert!(html.contains(r#"<time datetime="2026-01-02T03:04:05.000Z">"#) && html.contains("&quot;"), "{html}");
         assert_eq!(html.matches("<a ").count(), 1, "{html}");
         assert_eq!(sentence("é2026-01-02T03:04:0€", &project).0, "é2026-01-02T03:04:0€");

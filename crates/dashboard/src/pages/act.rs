@@ -82,7 +82,8 @@ async fn rotate(signed: &Signed, form: &crate::form::Form, place: &Place, target
     if form.text("version") != webhook.updated_at.0.to_string() {
         return Err(Trouble::stale());
     }
-    let overlap: u32 = form.text("overlap").parse().map_err(|_| Trouble::unfit("Choose how long the old secret lives."))?;
+    let overlap: u32 =
+        form.text("overlap").parse().map_err(|_| Trouble::unfit("Choose how long the old secret lives."))?;
     let body = Some(json!({ "overlapSeconds": overlap }));
     let path = format!("{}/secret/rotate", target.path);
     let answer = signed.shared.api.call(target.project.id, Method::POST, &path, body).await?;

@@ -85,7 +85,8 @@ fn registration(form: &Form) -> Result<Value, String> {
         ("timeout", "attemptTimeoutSeconds", "The time of an attempt"),
     ] {
         if !form.text(field).is_empty() {
-            let number: u64 = form.text(field).parse().map_err(|_| format!("{what} must be a whole number, or empty."))?;
+            let number: u64 =
+                form.text(field).parse().map_err(|_| format!("{what} must be a whole number, or empty."))?;
             body[name] = json!(number);
         }
     }

@@ -54,7 +54,8 @@ impl Body {
 /// `GET /dashboard/projects/{project}/webhooks/{webhook}/attempts/{event}/{started}/{number}`
 pub(crate) async fn show(signed: Signed, place: Place) -> Answer {
     let project = signed.project(&place).await?;
-    let unknown = || Trouble::nothing("There is no such attempt in the delivery log, or it is older than the log goes back.");
+    let unknown =
+        || Trouble::nothing("There is no such attempt in the delivery log, or it is older than the log goes back.");
     let webhook = webhook_id(&place)?;
     let event = place.id(6).map(EventId).ok_or_else(unknown)?;
     let (started, number) = (place.number(7).ok_or_else(unknown)?, place.number(8).ok_or_else(unknown)?);
@@ -87,12 +88,7 @@ pub(crate) async fn show(signed: Signed, place: Place) -> Answer {
 }
 
 /// The headers of the request, as they follow from what is logged. A signature is not kept.
-fn headers(
-    attempt: &AttemptRecord,
-    webhook: Option<&Webhook>,
-    timestamp: i64,
-    version: &str,
-) -> Vec<(String, String)> {
+fn headers(attempt: &AttemptRecord, webhook: Option<&Webhook>, timestamp: i64, version: &str) -> Vec<(String, String)> {
     let event = attempt.key.event.to_string();
     let signature = "not kept; made from the secret for each attempt".to_owned();
     let mut headers = vec![
@@ -112,7 +108,8 @@ fn headers(
     if let Some(resend) = attempt.resend {
         headers.push(("X-Spectrum-Resend", resend.to_string()));
     }
-    let mut headers: Vec<(String, String)> = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut headers: Vec<(String, String)> =
+        headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let own = webhook.into_iter().flat_map(|webhook| webhook.shape.headers.names());
     headers.extend(own.map(|name| (name.to_owned(), "as it is set; never shown".to_owned())));
     headers
@@ -160,7 +157,9 @@ fn bar(attempt: &AttemptRecord) -> Html {
 impl AttemptPage {
     fn retry_after(&self) -> Option<String> {
         match self.attempt.ended {
-            Ended::Answered { retry_after: Some(wait), .. } => Some(words::span(i64::try_from(wait).unwrap_or(i64::MAX))),
+            Ended::Answered { retry_after: Some(wait), .. } => {
+                Some(words::span(i64::try_from(wait).unwrap_or(i64::MAX)))
+            }
             _ => None,
         }
     }

@@ -121,9 +121,7 @@ async fn read(shared: &Shared, project: &Project, event: EventId) -> Result<(Eve
             webhook: recipient.webhook.id,
             url: recipient.webhook.url.clone(),
             deleted: recipient.deleted_at.is_some(),
-            again: recipient.deleted_at.is_none()
-                && recipient.webhook.disabled.is_none()
-                && can_be_sent_again(newest),
+            again: recipient.deleted_at.is_none() && recipient.webhook.disabled.is_none() && can_be_sent_again(newest),
             own: track(None, &own),
             resends: resends.iter().map(|(id, standing)| track(Some(*id), standing)).collect(),
         }
@@ -213,6 +211,7 @@ pub(crate) async fn again(Posted { signed, form, place }: Posted) -> Answer {
 pub(crate) async fn find(signed: Signed, place: Place) -> Answer {
     let project = signed.project(&place).await?;
     let id = place.text("id").and_then(ids::usual);
-    let id = id.ok_or_else(|| Trouble::unfit("An event's id has 36 characters, like 019b7cb2-0000-7000-8000-000000000001."))?;
+    let id = id
+        .ok_or_else(|| Trouble::unfit("An event's id has 36 characters, like 019b7cb2-0000-7000-8000-000000000001."))?;
     Ok(Redirect::to(&format!("/dashboard/projects/{}/events/{id}", project.id)).into_response())
 }

@@ -185,7 +185,9 @@ pub(crate) async fn act(Posted { signed, form, place }: Posted) -> Answer {
                     let letters: Vec<&String> = letters.iter().rev().collect();
                     match call(webhook, "resend", json!({ "ids": letters })).await {
                         Ok(outcomes) => {
-                            let sent = outcomes.as_array().map_or(0, |all| all.iter().filter(|one| !one["id"].is_null()).count());
+                            let sent = outcomes
+                                .as_array()
+                                .map_or(0, |all| all.iter().filter(|one| !one["id"].is_null()).count());
                             left_out |= sent < letters.len();
                         }
                         Err(refusal) if refusal.status.is_client_error() && chosen.len() > 1 => left_out = true,

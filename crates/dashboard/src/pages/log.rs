@@ -215,7 +215,8 @@ mod tests {
     fn filters_are_read_and_what_cannot_be_is_said() {
         let id = "019b7cb2-0000-7000-8000-000000000001";
         let read = |query: &str| filter(&Place::of("/", query));
-        let (found, problem) = read(&format!("outcome=failed&status=5xx&event={id}&from=2026-01-02T03:04&type=a&webhook={id}"));
+        let (found, problem) =
+            read(&format!("outcome=failed&status=5xx&event={id}&from=2026-01-02T03:04&type=a&webhook={id}"));
         assert_eq!((found.delivered, found.status, problem), (Some(false), Some((500, 599)), None));
         assert!(found.event.is_some() && found.from.is_some() && found.webhook.is_some());
         assert_eq!(read("status=timeout").0.failure, Some(Failure::Timeout));

@@ -156,7 +156,8 @@ async fn read(shared: &Shared) -> Result<(Html, Html), Trouble> {
         let known = ports.insight.webhook(outage.project, outage.webhook).await?;
         urls.push((outage, known.map_or_else(|| "a removed webhook".to_owned(), |known| known.webhook.url)));
     }
-    let held: std::collections::BTreeSet<u16> = live.iter().flat_map(|member| member.partitions.iter().copied()).collect();
+    let held: std::collections::BTreeSet<u16> =
+        live.iter().flat_map(|member| member.partitions.iter().copied()).collect();
     let all = usize::from(shared.settings.partitions);
     let shown = members.into_iter().map(|member| Shown {
         chip: if is_silent(&member) {
@@ -228,7 +229,8 @@ mod tests {
             took: took.to_vec(),
         };
         let slow = slowest(vec![pace(1, &[5, 1, 9]), pace(2, &[100]), pace(3, &[])]);
-        let shown: Vec<_> = slow.iter().map(|slow| (slow.webhook.0.as_u128(), slow.p50.as_str(), slow.p95.as_str())).collect();
+        let shown: Vec<_> =
+            slow.iter().map(|slow| (slow.webhook.0.as_u128(), slow.p50.as_str(), slow.p95.as_str())).collect();
         assert_eq!(shown, [(2, "100 ms", "100 ms"), (1, "5 ms", "9 ms")]);
     }
 }

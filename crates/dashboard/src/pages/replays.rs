@@ -27,8 +27,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Replays of a page.
 const ROWS: u32 = 20;
 
-const WHAT: [(&str, &str); 2] =
-    [("dead", "Its open dead letters"), ("all", "Everything in the archive that it takes")];
+const WHAT: [(&str, &str); 2] = [("dead", "Its open dead letters"), ("all", "Everything in the archive that it takes")];
 
 #[derive(Template)]
 #[template(path = "replays.html")]
@@ -68,7 +67,11 @@ struct List {
 
 impl List {
     fn percent(&self, replay: &Replay) -> u64 {
-        if replay.state == ReplayState::Done { 100 } else { (replay.sent * 100).checked_div(replay.total).unwrap_or(0).min(100) }
+        if replay.state == ReplayState::Done {
+            100
+        } else {
+            (replay.sent * 100).checked_div(replay.total).unwrap_or(0).min(100)
+        }
     }
 
     fn is_open(&self, replay: &Replay) -> bool {
@@ -152,7 +155,8 @@ fn wish(form: &Form, dry_run: bool) -> Result<Value, String> {
         }
     }
     if !form.text("rate").is_empty() {
-        let rate: u64 = form.text("rate").parse().map_err(|_| "The rate is a whole number from 1 to 1,000, or empty.")?;
+        let rate: u64 =
+            form.text("rate").parse().map_err(|_| "The rate is a whole number from 1 to 1,000, or empty.")?;
         body["ratePerSecond"] = json!(rate);
     }
     if !dry_run {

@@ -105,7 +105,8 @@ pub(super) struct Made {
 pub(super) fn show(frame: Frame, project: Project, made: Made, answer: &Value) -> Response {
     let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
     let (secret, standard) = (text("signingSecret"), text("standardSigningSecret"));
-    let snippet = |(language, text): (&'static str, &str)| Snippet { language, text: text.replace("{secret}", &secret) };
+    let snippet =
+        |(language, text): (&'static str, &str)| Snippet { language, text: text.replace("{secret}", &secret) };
     let snippets = SNIPPETS.map(snippet).into();
     let Made { webhook, url, heading, overlap, checked } = made;
     page(&SecretsPage { frame, project, webhook, url, heading, secret, standard, overlap, checked, snippets })

@@ -5,9 +5,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use http::header::{RETRY_AFTER, SET_COOKIE};
+use sha2::{Digest as _, Sha256};
 use spectrum_webhook_core::ids::{self, ProjectId};
 use spectrum_webhook_core::ports::DirectoryError;
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
@@ -133,7 +133,12 @@ async fn project_of(shared: &Shared, id: &str, secret: &str) -> Result<Option<(W
 }
 
 /// `POST /dashboard/sign-out`
-pub(crate) async fn sign_out(State(_): State<Dashboard>, headers: http::HeaderMap, uri: http::Uri, _: Posted) -> Response {
+pub(crate) async fn sign_out(
+    State(_): State<Dashboard>,
+    headers: http::HeaderMap,
+    uri: http::Uri,
+    _: Posted,
+) -> Response {
     let mut response = Redirect::to("/dashboard/sign-in").into_response();
     if let Some(cookie) = Jar::of(&headers, &uri).forget() {
         response.headers_mut().append(SET_COOKIE, cookie);

@@ -100,11 +100,7 @@ fn is_day(place: &Place) -> bool {
 /// The plots of a page.
 pub(super) async fn plots(shared: &Shared, scope: Scope, place: &Place) -> Result<Html, Trouble> {
     let now = shared.now();
-    let span = if is_day(place) {
-        Span::until(now, 1_800_000, 48, 100)
-    } else {
-        Span::until(now, 120_000, 30, 200)
-    };
+    let span = if is_day(place) { Span::until(now, 1_800_000, 48, 100) } else { Span::until(now, 120_000, 30, 200) };
     let rates = shared.ports.survey.rates(scope, span).await?;
     Ok(Html(part(&PlotsPart::of(&rates, place))))
 }

@@ -23,7 +23,13 @@ async fn an_attempt_opens_to_its_request_and_its_response() {
     assert!(page.body.contains(&path), "the log leads there");
     let shown = visitor.get(&world.at(&path)).await;
     shown.says(200, "because the URL answered 422");
-    for words in ["X-Spectrum-Signature", "given up, and kept as a dead letter", "203.0.113.7:443", "class=\"wait\"", "not kept any more"] {
+    for words in [
+        "X-Spectrum-Signature",
+        "given up, and kept as a dead letter",
+        "203.0.113.7:443",
+        "class=\"wait\"",
+        "not kept any more",
+    ] {
         assert!(shown.body.contains(words), "{words}");
     }
     assert!(shown.body.contains("&lt;script&gt;") || shown.body.contains("&#60;script&#62;"), "{}", shown.body);
@@ -37,9 +43,11 @@ async fn hostile_names_and_urls_are_text_everywhere() {
     let world = World::new().await;
     let mut visitor = world.visitor().await;
     let webhook = world.webhook(&format!("https://a.example/?{}", HOSTILE.replace(' ', "%20"))).await;
-    let attempt = AttemptRecord { event_type: "<script>alert(1)</script>".to_owned(), ..world.attempt(webhook, 500, 10) };
+    let attempt =
+        AttemptRecord { event_type: "<script>alert(1)</script>".to_owned(), ..world.attempt(webhook, 500, 10) };
     world.embedded.store.record(std::slice::from_ref(&attempt)).await.expect("recorded");
-    let query = "outcome=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&event=%3Cimg%20src=x%3E&type=%22%3E%3Cscript%3Ealert(1)";
+    let query =
+        "outcome=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&event=%3Cimg%20src=x%3E&type=%22%3E%3Cscript%3Ealert(1)";
     for page in [
         String::new(),
         format!("?after={query}&{query}"),
@@ -68,7 +76,12 @@ async fn the_log_is_filtered_and_goes_on_page_by_page() {
     let rows = |body: &str| body.matches("<td class=\"nowrap\"><a href=").count();
     let first = visitor.get(&world.at("/log")).await;
     assert_eq!(rows(&first.body), 50);
-    let next = first.body.split("class=\"button\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a next page");
+    let next = first
+        .body
+        .split("class=\"button\" href=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("a next page");
     let next = visitor.get(&next.replace("&#38;", "&").replace("&amp;", "&")).await;
     assert_eq!(rows(&next.body), 10);
     assert!(!next.body.contains("data-live"), "what is old does not change");
@@ -83,13 +96,16 @@ async fn pages_stay_quick_over_ten_thousand_attempts() {
     let world = World::new().await;
     let mut visitor = world.visitor().await;
     let webhook = world.webhook("https://a.example/").await;
-    let attempts: Vec<AttemptRecord> =
-        (0..10_000).map(|number| world.attempt(webhook, if number % 9 == 0 { 503 } else { 200 }, number * 300)).collect();
+    let attempts: Vec<AttemptRecord> = (0..10_000)
+        .map(|number| world.attempt(webhook, if number % 9 == 0 { 503 } else { 200 }, number * 300))
+        .collect();
     for part in attempts.chunks(500) {
         world.embedded.store.record(part).await.expect("recorded");
     }
     let own = world.at(&format!("/webhooks/{webhook}"));
-    for page in [world.at(""), own.clone(), format!("{own}?span=day&outcome=failed&type=none"), world.at("/log?status=404")] {
+    for page in
+        [world.at(""), own.clone(), format!("{own}?span=day&outcome=failed&type=none"), world.at("/log?status=404")]
+    {
         let begun = Instant::now();
         assert_eq!(visitor.get(&page).await.status, 200);
         let took = begun.elapsed();
@@ -134,7 +150,10 @@ async fn assets_are_kept_for_ever_under_names_that_change_with_them() {
         let start = format!("/dashboard/assets/{kind}-");
         let rest = page.body.split(&start).nth(1).and_then(|rest| rest.split('"').next()).expect("it is linked");
         let asset = visitor.get(&format!("{start}{rest}")).await;
-        assert_eq!((asset.status.as_u16(), asset.header("cache-control")), (200, "public, max-age=31536000, immutable"));
+        assert_eq!(
+            (asset.status.as_u16(), asset.header("cache-control")),
+            (200, "public, max-age=31536000, immutable")
+        );
         assert!(asset.body.len() > 100);
     }
     visitor.get("/dashboard/assets/style-0000000000000000.css").await.says(404, "There is no such");

@@ -62,8 +62,7 @@ impl World {
             store.create_project(&project).await.expect("a project");
             ids.push(id);
         }
-        let mut world =
-            Self { embedded, project: ids[0], other: ids[1], now, routers: Vec::new(), _folder: folder };
+        let mut world = Self { embedded, project: ids[0], other: ids[1], now, routers: Vec::new(), _folder: folder };
         // Two processes with the same key, and one with another.
         for key in [[1; 32], [1; 32], [2; 32]] {
             world.routers.push(world.router(key));
@@ -281,7 +280,9 @@ impl Visitor<'_> {
 #[track_caller]
 fn guarded(path: &str, seen: &Seen) {
     let policy = seen.header("content-security-policy");
-    for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'none'"] {
+    for part in
+        ["default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'none'"]
+    {
         assert!(policy.contains(part), "{path}: {policy}");
     }
     assert!(!policy.contains("unsafe"), "{path}: {policy}");

@@ -141,7 +141,10 @@ mod tests {
             assert_eq!(code(discarding(body.as_bytes())), expected, "{body}");
         }
         assert_eq!(code(ids(b"{}")), "invalid_body");
-        assert_eq!((code(to(b"{}")), code(to(format!(r#"{{"webhookId":"{ID}"}}"#).as_bytes()))), ("invalid_body", "ok"));
+        assert_eq!(
+            (code(to(b"{}")), code(to(format!(r#"{{"webhookId":"{ID}"}}"#).as_bytes()))),
+            ("invalid_body", "ok")
+        );
         assert_eq!(code(ids(some(3).as_bytes())), "ok");
     }
 }

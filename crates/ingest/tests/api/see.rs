@@ -165,7 +165,11 @@ async fn an_event_is_sent_again_to_one_webhook_as_long_as_its_body_is_kept() {
     let webhook = reply.json()["data"]["id"].as_str().expect("an id").to_owned();
     let (path, to) = (format!("/projects/{ID}/events/{EVENT}/resend"), format!(r#"{{"webhookId":"{webhook}"}}"#));
     let reply = api.call("POST", &path, &to).await;
-    assert_eq!((reply.status.as_u16(), &reply.json()["data"]["eventId"]), (202, &EVENT.to_string().into()), "{reply:?}");
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json()["data"]["eventId"]),
+        (202, &EVENT.to_string().into()),
+        "{reply:?}"
+    );
     let published = api.world.published.lock()[0].1.message.clone();
     let directed = Directed { webhook: webhook.parse().expect("an id"), event: EVENT };
     assert_eq!((&published.purpose, published.event()), (&Purpose::Directed(directed), EVENT));

@@ -34,11 +34,8 @@ pub(super) async fn rates(conn: &mut Conn, scope: Scope, span: Span) -> Result<R
         for row in whole.statement(&parts.join(" UNION ALL "), "").fetch_all(&mut *conn).await? {
             let stretch: usize = number(row.int(0)?)?;
             let status = row.maybe_int(3)?.map(number).transpose()?;
-            let sample = Sample {
-                started_at: Millis(row.int(1)?),
-                total_ms: row.small(2)?,
-                outcome: Outcome::of(status),
-            };
+            let sample =
+                Sample { started_at: Millis(row.int(1)?), total_ms: row.small(2)?, outcome: Outcome::of(status) };
             if let Some(samples) = stretches.get_mut(stretch) {
                 samples.push(sample);
             }

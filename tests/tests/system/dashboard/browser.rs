@@ -136,7 +136,9 @@ impl Browser {
         async move {
             let begun = Instant::now();
             // A page that is being left cannot be asked.
-            while self.client().execute(&format!("return Boolean({script})"), Vec::new()).await.ok() != Some(json!(true)) {
+            while self.client().execute(&format!("return Boolean({script})"), Vec::new()).await.ok()
+                != Some(json!(true))
+            {
                 if begun.elapsed() > PATIENCE {
                     panic!("{caller}: {what} does not come; {} shows:\n{}", self.path().await, self.text("body").await);
                 }

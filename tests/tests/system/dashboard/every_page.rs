@@ -39,7 +39,12 @@ async fn scene(server: &Server, receiver: &Receiver) -> Scene {
     let replays = format!("/webhooks/{}/replays", good.id);
     client.call(&project, reqwest::Method::POST, &replays, Some(&reason)).await.expect_data(202);
     let resumed = client
-        .call(&project, reqwest::Method::POST, &format!("/webhooks/{}/resume", down.id), Some(&json!({ "reason": HARM })))
+        .call(
+            &project,
+            reqwest::Method::POST,
+            &format!("/webhooks/{}/resume", down.id),
+            Some(&json!({ "reason": HARM })),
+        )
         .await;
     assert!(resumed.status < 300, "{}", resumed.message());
     client.call(&project, reqwest::Method::POST, &format!("/webhooks/{}/check", refusing.id), None).await;
@@ -212,7 +217,8 @@ async fn pages_stay_quick_over_ten_thousand_attempts() {
             page(&project, &format!("/webhooks/{hook}?span=day")),
         ] {
             browser.go(&path).await;
-            let took = "const one = performance.getEntriesByType('navigation')[0]; return one.responseEnd - one.requestStart";
+            let took =
+                "const one = performance.getEntriesByType('navigation')[0]; return one.responseEnd - one.requestStart";
             let took = browser.run(took, Vec::new()).await.as_f64().expect("a number");
             println!("{path}: {took:.0} ms");
             // A debug build on a machine that does other things as well: what reads the whole log takes much longer.

@@ -13,8 +13,13 @@ async fn another_projects_pages_are_not_found_and_a_lost_secret_ends_a_session()
         let other = server.create_project("theirs").await;
         let hook = client.register(&other, "https://example.com/").await;
         let browser = signed_in(&server, &project).await;
-        for path in [page(&other, ""), page(&other, &format!("/webhooks/{}", hook.id)), page(&other, "/log"),
-            page(&project, &format!("/webhooks/{}", hook.id)), "/dashboard/overview".to_owned()] {
+        for path in [
+            page(&other, ""),
+            page(&other, &format!("/webhooks/{}", hook.id)),
+            page(&other, "/log"),
+            page(&project, &format!("/webhooks/{}", hook.id)),
+            "/dashboard/overview".to_owned(),
+        ] {
             browser.go(&path).await;
             browser.shows("There is no such").await;
             let status = "return performance.getEntriesByType('navigation')[0].responseStatus";

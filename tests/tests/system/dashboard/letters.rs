@@ -10,7 +10,8 @@ use crate::world::{accept_texts, on_both, taken};
 async fn dead_letters_are_sent_again_discarded_and_replayed() {
     on_both(&SETTINGS, async |server| {
         let (client, project) = (server.client(), server.create_project("letters").await);
-        let receiver = Receiver::on_loopback(Always(Reply::status(StatusCode::UNPROCESSABLE_ENTITY))).expect("a receiver");
+        let receiver =
+            Receiver::on_loopback(Always(Reply::status(StatusCode::UNPROCESSABLE_ENTITY))).expect("a receiver");
         let hook = client.register(&project, &receiver.url("/hook")).await;
         accept_texts(&client, &project, "letter", 12).await;
         client.wait_for_metric("deliveries_dead_total", |dead| dead == 12, crate::world::PATIENCE).await;

@@ -45,7 +45,8 @@ async fn the_processes_of_a_cluster_say_who_holds_which_partitions_and_a_killed_
     let settings = crate::cluster::settings(&rabbit.url(), &redis.url(), &postgres.database().await)
         .set("SPECTRUM_OPERATOR_TOKEN", OPERATOR);
     let ingest = Server::start_as("ingest", settings.clone()).await;
-    let (_first, mut second) = (Server::start_as("dispatcher", settings.clone()).await, Server::start_as("dispatcher", settings).await);
+    let (_first, mut second) =
+        (Server::start_as("dispatcher", settings.clone()).await, Server::start_as("dispatcher", settings).await);
     let browser = at(&ingest).await;
     browser.sign_in_as_operator(OPERATOR).await;
     let rows = "[...document.querySelectorAll('#now tbody tr')].filter((row) => row.innerText.includes('dispatcher')";

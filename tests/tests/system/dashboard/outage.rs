@@ -8,8 +8,13 @@ use crate::world::{accept_texts, on_both, taken};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_shown_while_it_lasts_and_afterwards() {
-    let settings = [SETTINGS[0], SETTINGS[1], ("SPECTRUM_RETRY_ATTEMPTS", "2"), ("SPECTRUM_OUTAGE_PROBE_INITIAL", "60s"),
-        ("SPECTRUM_OUTAGE_PROBE_CAP", "60s")];
+    let settings = [
+        SETTINGS[0],
+        SETTINGS[1],
+        ("SPECTRUM_RETRY_ATTEMPTS", "2"),
+        ("SPECTRUM_OUTAGE_PROBE_INITIAL", "60s"),
+        ("SPECTRUM_OUTAGE_PROBE_CAP", "60s"),
+    ];
     on_both(&settings, async |server| {
         let (client, project) = (server.client(), server.create_project("outage").await);
         let receiver = Receiver::on_loopback(Always(Reply::status(StatusCode::BAD_GATEWAY))).expect("a receiver");

@@ -39,7 +39,8 @@ async fn pictures_of_the_main_pages_are_made() {
     }
     let mut last = String::new();
     // Spread over some minutes of the plots.
-    let until = SystemTime::now() + Duration::from_secs(std::env::var("SECONDS_OF_EVENTS").ok().and_then(|s| s.parse().ok()).unwrap_or(150));
+    let until = SystemTime::now()
+        + Duration::from_secs(std::env::var("SECONDS_OF_EVENTS").ok().and_then(|s| s.parse().ok()).unwrap_or(150));
     let mut number = 0;
     while SystemTime::now() < until || number < 30 {
         number += 1;

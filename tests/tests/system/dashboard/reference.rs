@@ -22,7 +22,12 @@ async fn the_references_playground_calls_this_server() {
     browser.wait("the call", "document.querySelector('#operations-Webhooks-showProject input')").await;
     browser.fill("#operations-Webhooks-showProject input", &project.id).await;
     browser.click("#operations-Webhooks-showProject .execute").await;
-    browser.wait("its answer", "document.querySelector('.live-responses-table tbody .response-col_status')?.innerText.startsWith('200')").await;
+    browser
+        .wait(
+            "its answer",
+            "document.querySelector('.live-responses-table tbody .response-col_status')?.innerText.startsWith('200')",
+        )
+        .await;
     assert!(browser.text(".live-responses-table").await.contains("playground"));
     let foreign = "return performance.getEntriesByType('resource').map((one) => one.name).filter((name) => !name.startsWith(location.origin) && !name.startsWith('data:'))";
     assert_eq!(browser.run(foreign, Vec::new()).await, json!([]), "nothing comes from elsewhere");

@@ -10,7 +10,8 @@ async fn a_webhook_is_added_watched_and_looked_into() {
     on_both(&SETTINGS, async |server| {
         let (client, project) = (server.client(), server.create_project("Acme").await);
         let receiver = Receiver::on_loopback(|request: &Recorded| {
-            let refused = String::from_utf8_lossy(&request.body).contains(r#""hello-3""#) && request.attempt() == Some(1);
+            let refused =
+                String::from_utf8_lossy(&request.body).contains(r#""hello-3""#) && request.attempt() == Some(1);
             if refused { Reply::status(http::StatusCode::SERVICE_UNAVAILABLE) } else { Reply::ok() }
         })
         .expect("a receiver");
@@ -53,7 +54,10 @@ async fn a_webhook_is_added_watched_and_looked_into() {
         line(&browser, &["Delivered", "200", &ending]).await;
         let taken = receiver.look(|memory| memory.at("/hook").next_back().cloned()).expect("a request");
         let headers = &taken.headers;
-        assert!(verify(&key, headers, &taken.body, std::time::SystemTime::now(), TOLERANCE).is_ok(), "the shown secret signs");
+        assert!(
+            verify(&key, headers, &taken.body, std::time::SystemTime::now(), TOLERANCE).is_ok(),
+            "the shown secret signs"
+        );
         browser.press("Send a test event").await;
         browser.shows("A test event is on its way").await;
         requests(&receiver, "/hook", 3).await;
@@ -86,7 +90,12 @@ async fn a_webhook_is_added_watched_and_looked_into() {
         browser.press("Send again").await;
         browser.shows("It is sent again").await;
         browser.shows("Sent again as").await;
-        browser.wait("the resend to be delivered", "document.querySelectorAll('.track .point.now .chip.good').length === 2").await;
+        browser
+            .wait(
+                "the resend to be delivered",
+                "document.querySelectorAll('.track .point.now .chip.good').length === 2",
+            )
+            .await;
         let again = receiver.look(|memory| memory.at("/hook").next_back().cloned()).expect("a request");
         assert_eq!((again.event_id(), &again.body), (Some(third.id.as_str()), &third.body));
         assert!(again.headers.get("x-spectrum-resend").is_some());
