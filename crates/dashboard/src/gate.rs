@@ -70,7 +70,9 @@ impl Jar {
 
     /// Keeps a session.
     pub(crate) fn keep(self, shared: &Shared, session: &Session) -> Option<HeaderValue> {
-        self.header(&shared.seal.close(self.name(), session)?, shared.settings.session.as_secs())
+        // It stays for longer, so that whoever comes back later is told that the session has ended.
+        let kept = shared.settings.session.as_secs().saturating_add(86_400);
+        self.header(&shared.seal.close(self.name(), session)?, kept)
     }
 
     /// Forgets it.

@@ -167,6 +167,7 @@ pub(crate) async fn show(signed: Signed, place: Place) -> Answer {
 pub(crate) async fn live(signed: Signed, place: Place) -> Answer {
     let project = Arc::new(signed.project(&place).await?);
     let (event, token) = (event_id(&place)?, Arc::new(signed.token.clone()));
+    read(&signed.shared, &project, event).await?;
     Ok(live::stream(&signed, EVERY, move |shared| {
         let (project, token) = (Arc::clone(&project), Arc::clone(&token));
         async move {

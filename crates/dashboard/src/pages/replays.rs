@@ -138,6 +138,9 @@ pub(crate) async fn show(signed: Signed, place: Place) -> Answer {
 pub(crate) async fn live(signed: Signed, place: Place) -> Answer {
     let project = Arc::new(signed.project(&place).await?);
     let (webhook, token) = (webhook_id(&place)?, Arc::new(signed.token.clone()));
+    if !webhooks_of(&signed, &project).await?.iter().any(|known| known.id == webhook) {
+        return Err(Trouble::not_found("webhook"));
+    }
     let place = Arc::new(Place::of_page(&place));
     Ok(live::stream(&signed, EVERY, move |shared| {
         let (project, token, place) = (Arc::clone(&project), Arc::clone(&token), Arc::clone(&place));

@@ -168,6 +168,7 @@ pub(crate) async fn show(signed: Signed, place: Place) -> Answer {
 pub(crate) async fn live(signed: Signed, place: Place) -> Answer {
     let project = Arc::new(signed.project(&place).await?);
     let id = webhook_id(&place)?;
+    state(&signed.shared, &project, id).await?;
     let place = Arc::new(Place::of_page(&place));
     let drawn = Arc::new(parking_lot::Mutex::new(None::<Instant>));
     Ok(live::stream(&signed, EVERY, move |shared| {

@@ -1,6 +1,6 @@
 //! What people do, and what comes of it.
 
-use spectrum_webhook_core::ports::{Directory as _, Insight as _};
+use spectrum_webhook_core::ports::Directory as _;
 
 use crate::world::World;
 
@@ -45,7 +45,7 @@ async fn a_form_that_does_not_do_says_why_and_keeps_what_was_typed() {
     for (form, says) in [
         ("url=ftp://a.example", "The URL does not do"),
         ("url=https://a.example&rate=many", "whole number"),
-        ("url=https://a.example&rate=5000", "1000"),
+        ("url=https://a.example&rate=5000", "1 to 1,000"),
         ("url=https://a.example&headers=X-Spectrum-A: b", "X-Spectrum"),
         ("url=https://a.example&headers=none", "Name: value"),
         ("url=https://a.example&types=a%C3%A9", "event types"),
@@ -108,7 +108,8 @@ async fn a_replay_is_counted_before_it_begins() {
     visitor.post(&page, "what=all&do=start&reason=mended&rate=7").await.leads_to(&format!("{page}?did=replay"));
     let shown = visitor.get(&page).await;
     shown.says(200, "at most 7 a second");
-    let replay = between(&shown.body, "/replays/", "/pause").to_owned();
+    let before = shown.body.split("/pause").next().unwrap_or_default();
+    let replay = before.rsplit('/').next().unwrap_or_default().to_owned();
     visitor.post(&format!("{page}/{replay}/pause"), "").await.leads_to(&format!("{page}?did=paused"));
     visitor.get(&page).await.says(200, "Go on");
     visitor.post(&format!("{page}/{replay}/cancel"), "").await.leads_to(&format!("{page}?did=cancelled"));
@@ -123,5 +124,4 @@ async fn what_is_selected_must_be_something() {
     visitor.get(&page).await.says(200, "No dead letters");
     visitor.post(&page, "do=resend").await.says(422, "Select at least one");
     visitor.post(&page, "do=resend&letter=../x").await.says(422, "Select at least one");
-    assert!(world.embedded.store.webhook(world.project, world.webhook("https://b.example/").await).await.is_ok());
 }
