@@ -88,7 +88,7 @@ pub(crate) fn is_from_here(headers: &HeaderMap, uri: &Uri) -> bool {
         return text("sec-fetch-site") == Some("same-origin");
     }
     let origin = text(ORIGIN.as_str()).and_then(|origin| origin.split_once("://"));
-    origin.is_some_and(|(_, from)| from.eq_ignore_ascii_case(host(headers, uri)))
+    origin.is_some_and(|(_, from)| !from.is_empty() && from.eq_ignore_ascii_case(host(headers, uri)))
 }
 
 /// A page of this dashboard that someone may be led to, and nothing else.
