@@ -90,10 +90,10 @@ pub(crate) fn span(millis: impl Borrow<i64>) -> String {
     let millis = *millis.borrow();
     match millis {
         ..1_000 => format!("{millis} ms"),
-        ..10_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        ..60_000 => format!("{} s", millis / 1_000),
-        ..3_600_000 => format!("{} min", millis / 60_000),
-        ..86_400_000 => format!("{} h", millis / 3_600_000),
+        1_000..10_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        10_000..60_000 => format!("{} s", millis / 1_000),
+        60_000..3_600_000 => format!("{} min", millis / 60_000),
+        3_600_000..86_400_000 => format!("{} h", millis / 3_600_000),
         _ => format!("{} d", millis / 86_400_000),
     }
 }
@@ -153,7 +153,7 @@ pub(crate) fn size(bytes: impl Borrow<u64>) -> String {
     let bytes = *bytes.borrow();
     match bytes {
         ..1_024 => format!("{bytes} B"),
-        ..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),
+        1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),
         _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
     }
 }

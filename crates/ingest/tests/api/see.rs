@@ -164,7 +164,7 @@ async fn an_event_is_sent_again_to_one_webhook_as_long_as_its_body_is_kept() {
     let reply = api.call("POST", &crate::world::webhooks(), r#"{"webhookUrl":"https://a.example/"}"#).await;
     let webhook = reply.json()["data"]["id"].as_str().expect("an id").to_owned();
     let (path, to) = (format!("/projects/{ID}/events/{EVENT}/resend"), format!(r#"{{"webhookId":"{webhook}"}}"#));
-    let reply = api.call("POST", &path, &to).await;
+    let reply = api.call("POST", &path, to.clone()).await;
     assert_eq!(
         (reply.status.as_u16(), &reply.json()["data"]["eventId"]),
         (202, &EVENT.to_string().into()),
@@ -177,11 +177,11 @@ async fn an_event_is_sent_again_to_one_webhook_as_long_as_its_body_is_kept() {
 
     api.call("POST", &path, "{}").await.is_problem(422, "invalid_body", "webhookId");
     let nowhere = format!(r#"{{"webhookId":"{RESEND}"}}"#);
-    api.call("POST", &path, &nowhere).await.is_problem(404, "not_found", "webhook");
+    api.call("POST", &path, nowhere).await.is_problem(404, "not_found", "webhook");
     let unknown = format!("/projects/{ID}/events/{RESEND}/resend");
-    api.call("POST", &unknown, &to).await.is_problem(404, "not_found", "not kept");
+    api.call("POST", &unknown, to.clone()).await.is_problem(404, "not_found", "not kept");
     api.call("PATCH", &format!("{}{webhook}", crate::world::webhooks()), r#"{"enabled":false}"#).await;
-    api.call("POST", &path, &to).await.is_problem(409, "webhook_disabled", "enable");
+    api.call("POST", &path, to).await.is_problem(409, "webhook_disabled", "enable");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What waits, and which URLs are slow.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use spectrum_webhook_core::ids::{ProjectId, WebhookId};
 use spectrum_webhook_core::ports::{Line, Pace, Waiting};
@@ -50,13 +51,14 @@ pub(super) async fn paces(conn: &mut Conn, since: Millis) -> Result<Vec<Pace>, F
     let mut paces: HashMap<WebhookId, Pace> = HashMap::new();
     for row in sqlx::query(AssertSqlSafe(sql)).bind(since.0).fetch_all(conn).await? {
         let webhook = WebhookId(row.uuid(1)?);
-        if !paces.contains_key(&webhook) {
-            let pace = Pace { project: ProjectId(row.uuid(0)?), webhook, url: row.text(2)?, took: Vec::new() };
-            paces.insert(webhook, pace);
-        }
-        if let Some(pace) = paces.get_mut(&webhook) {
-            pace.took.push(row.small(3)?);
-        }
+        let pace = match paces.entry(webhook) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let project = ProjectId(row.uuid(0)?);
+                new.insert(Pace { project, webhook, url: row.text(2)?, took: Vec::new() })
+            }
+        };
+        pace.took.push(row.small(3)?);
     }
     Ok(paces.into_values().collect())
 }
