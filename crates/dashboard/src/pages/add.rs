@@ -141,7 +141,8 @@ fn in_words(refusal: &crate::api::Refusal) -> String {
             .to_owned(),
         "invalid_rate_limit" => "The most attempts a second is a whole number from 1 to 1,000, or empty.".to_owned(),
         "invalid_attempt_timeout" => {
-            let said = refusal.message.trim_start_matches("attemptTimeoutSeconds must be null").trim_start_matches(" or ");
+            let said =
+                refusal.message.trim_start_matches("attemptTimeoutSeconds must be null").trim_start_matches(" or ");
             format!("The seconds for an attempt must be empty or {said}.")
         }
         _ => refusal.sentence(),
