@@ -28,7 +28,7 @@ CASES ?= 200
 
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spectrum-webhook/bin:$(PATH)
 
-.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api bench bench-compare flame setup
+.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api screenshots bench bench-compare flame setup
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
@@ -82,6 +82,12 @@ api: setup ## Calls made up by the API's description: CASES=n for each operation
 	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
 	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" API_CASES=$(CASES) API_SEED=$(SEED) \
 		cargo test --package spectrum-webhook-tests --test system api:: -- --nocapture
+
+screenshots: setup ## Pictures of the dashboard's main pages, into docs/pictures (three minutes)
+	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
+	@mkdir -p docs/pictures
+	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" SCREENSHOTS="$$(realpath docs/pictures)" \
+		cargo test --package spectrum-webhook-tests --test system dashboard::pictures -- --ignored --nocapture
 
 bench: setup ## The release build beside the limit of this machine: MEASURES=name,name BACKENDS=name ROUNDS=n (docs/performance.md)
 	@cargo build --release --quiet --package spectrum-webhook --package spectrum-webhook-bench --bins

@@ -21,6 +21,9 @@ command -v cc > /dev/null || packages+=(gcc libc6-dev)
 command -v c++ > /dev/null || packages+=(g++)
 # What calls the API as its description says is written in Python.
 python3 -c 'import ensurepip, venv' 2> /dev/null || packages+=(python3 python3-venv)
+# A browser looks at the dashboard.
+command -v chromium > /dev/null || packages+=(chromium)
+command -v chromedriver > /dev/null || packages+=(chromium-driver)
 # The services of a cluster. Tests start private ones; those of the system are neither used nor started.
 [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || packages+=(rabbitmq-server)
 command -v redis-server > /dev/null || packages+=(redis-server)

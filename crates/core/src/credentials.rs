@@ -1,5 +1,7 @@
 //! Credentials, as an `Authorization` header carries them.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
 use sha2::{Digest as _, Sha256};
@@ -40,6 +42,45 @@ impl Basic {
     }
 }
 
+/// A caller within this process whose credentials for a project were checked already. It comes with a request as an
+/// extension, which nobody can send over HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vouched(pub ProjectId);
+
+/// An operator's bearer token, kept as its digest. It prints nothing.
+#[derive(Clone)]
+pub struct OperatorToken([u8; 32]);
+
+/// Not 32 to 512 visible ASCII characters.
+#[derive(Debug, thiserror::Error)]
+#[error("an operator token is 32 to 512 visible ASCII characters, from a secure random source")]
+pub struct MalformedToken;
+
+impl OperatorToken {
+    /// The token of this text: 32 to 512 visible ASCII characters.
+    pub fn new(text: &str) -> Result<Self, MalformedToken> {
+        let good = (32..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if good { Ok(Self(Sha256::digest(text).into())) } else { Err(MalformedToken) }
+    }
+
+    /// Whether this is the token, in a time that does not tell how much of it is right.
+    pub fn is(&self, text: &str) -> bool {
+        let digest: [u8; 32] = Sha256::digest(text).into();
+        self.0.ct_eq(&digest).into()
+    }
+
+    /// The token's SHA-256: it says whether the token is still the same one.
+    pub fn digest(&self) -> [u8; 32] {
+        self.0
+    }
+}
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken(…)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::STANDARD;
@@ -73,5 +114,14 @@ mod tests {
     fn a_scheme_is_found_in_any_case() {
         assert_eq!(of_scheme("bAsIc  QQ== ", "Basic"), Some("QQ=="));
         assert_eq!((of_scheme("Basic", "Basic"), of_scheme("Bearer x", "Basic")), (None, None));
+    }
+
+    #[test]
+    fn a_token_is_long_and_prints_nothing() {
+        assert!(OperatorToken::new("short").is_err());
+        assert!(OperatorToken::new(&"a b".repeat(20)).is_err());
+        let token = OperatorToken::new(&"k".repeat(32)).expect("a token");
+        assert!(token.is(&"k".repeat(32)) && !token.is(&"k".repeat(33)));
+        assert_eq!(format!("{token:?}"), "OperatorToken(…)");
     }
 }

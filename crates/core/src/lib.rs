@@ -13,6 +13,7 @@
 //! | [`lane`] | the deliveries of one webhook, in order: a state machine without IO |
 //! | [`partition`] | the events of a partition's projects: numbered, fanned out into lanes, settled |
 //! | [`explain`] | what became of an event, and how a webhook is, in words |
+//! | [`rates`] | how attempts went over a span of time, in numbers |
 //! | [`ports`] | what the core needs from the world |
 
 pub mod address;
@@ -32,6 +33,7 @@ pub mod ordering;
 pub mod partition;
 pub mod pattern;
 pub mod ports;
+pub mod rates;
 pub mod retry;
 pub mod retry_after;
 pub mod shape;

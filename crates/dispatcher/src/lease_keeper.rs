@@ -275,8 +275,11 @@ impl LeaseKeeper {
 
     fn report(&self) {
         let (target, kept, elsewhere) = (self.target, self.kept(), self.elsewhere.len());
+        let held = self.held.values().filter(|held| !held.stop.is_cancelled());
+        let partitions = held.map(|held| held.partition.0).collect();
         self.shared.standing.update(|found| {
             (found.target, found.kept, found.elsewhere) = (target, kept, elsewhere);
+            found.partitions = partitions;
             if kept >= target {
                 found.trouble = None;
             }

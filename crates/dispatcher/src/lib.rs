@@ -178,6 +178,11 @@ impl Dispatcher {
         )
     }
 
+    /// The partitions that it holds.
+    pub fn partitions(&self) -> Vec<u16> {
+        self.shared.standing.partitions()
+    }
+
     /// Takes no new event, lets attempts in flight end, settles and acknowledges them, gives the leases back, and
     /// writes the rest of the delivery log and the archive.
     pub async fn drain(mut self) {

@@ -17,6 +17,8 @@ pub(crate) struct Found {
     pub(crate) target: usize,
     /// Those that it holds and keeps.
     pub(crate) kept: usize,
+    /// Which those are.
+    pub(crate) partitions: Vec<u16>,
     /// Those that another process holds.
     pub(crate) elsewhere: usize,
     /// What went wrong last, for people.
@@ -32,6 +34,11 @@ pub(crate) struct Standing {
 impl Standing {
     pub(crate) fn update(&self, update: impl FnOnce(&mut Found)) {
         update(&mut self.found.lock());
+    }
+
+    /// The partitions that it holds and keeps.
+    pub(crate) fn partitions(&self) -> Vec<u16> {
+        self.found.lock().partitions.clone()
     }
 
     /// `Ok` when its share is consumed, of those partitions that nobody else has.
@@ -61,7 +68,7 @@ mod tests {
     fn standing(target: usize, kept: usize, elsewhere: usize) -> Standing {
         let standing = Standing::default();
         standing.update(|found| {
-            *found = Found { heartbeat: Some(Mono(1_000)), target, kept, elsewhere, trouble: None };
+            *found = Found { heartbeat: Some(Mono(1_000)), target, kept, elsewhere, ..Found::default() };
         });
         standing
     }

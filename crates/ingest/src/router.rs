@@ -9,7 +9,7 @@ use crate::openapi::{self, site};
 use crate::problem::{METHOD_NOT_ALLOWED, NOT_FOUND, Problem};
 use crate::replay::calls as replay;
 use crate::state::Ingest;
-use crate::steer::{lane, letters, test_event};
+use crate::steer::{again, lane, letters, test_event};
 use crate::{accept, batch, leftover, manage, see};
 
 /// The routes of the ingest and the management API.
@@ -29,10 +29,11 @@ pub fn description() -> String {
 }
 
 fn routes() -> OpenApiRouter<Ingest> {
-    let calls: [UtoipaMethodRouter<Ingest>; 27] = [
+    let calls: [UtoipaMethodRouter<Ingest>; 28] = [
         routes!(accept::post),
         routes!(batch::post),
         routes!(see::explain::explain),
+        routes!(again::resend),
         routes!(see::attempts::attempts),
         routes!(manage::project),
         routes!(manage::list, manage::register),

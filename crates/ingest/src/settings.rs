@@ -1,10 +1,8 @@
 //! What can be set, with its defaults and its bounds.
 
-use std::fmt;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+pub use spectrum_webhook_core::credentials::OperatorToken;
 
 const MIB: usize = 1 << 20;
 
@@ -84,35 +82,6 @@ impl Settings {
     }
 }
 
-/// An operator's bearer token, kept as its digest. It prints nothing.
-#[derive(Clone)]
-pub struct OperatorToken([u8; 32]);
-
-/// Not 32 to 512 visible ASCII characters.
-#[derive(Debug, thiserror::Error)]
-#[error("an operator token is 32 to 512 visible ASCII characters, from a secure random source")]
-pub struct MalformedToken;
-
-impl OperatorToken {
-    /// The token of this text: 32 to 512 visible ASCII characters.
-    pub fn new(text: &str) -> Result<Self, MalformedToken> {
-        let good = (32..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if good { Ok(Self(Sha256::digest(text).into())) } else { Err(MalformedToken) }
-    }
-
-    /// Whether this is the token, in a time that does not tell how much of it is right.
-    pub(crate) fn is(&self, text: &str) -> bool {
-        let digest: [u8; 32] = Sha256::digest(text).into();
-        self.0.ct_eq(&digest).into()
-    }
-}
-
-impl fmt::Debug for OperatorToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OperatorToken(…)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,14 +91,5 @@ mod tests {
         assert!(Settings::default().problems().is_empty());
         let bad = Settings { partitions: 0, max_batch_size: 1, max_in_flight: 0, ..Settings::default() };
         assert_eq!(bad.problems().len(), 3);
-    }
-
-    #[test]
-    fn a_token_is_long_and_prints_nothing() {
-        assert!(OperatorToken::new("short").is_err());
-        assert!(OperatorToken::new(&"a b".repeat(20)).is_err());
-        let token = OperatorToken::new(&"k".repeat(32)).expect("a token");
-        assert!(token.is(&"k".repeat(32)) && !token.is(&"k".repeat(33)));
-        assert_eq!(format!("{token:?}"), "OperatorToken(…)");
     }
 }

@@ -11,6 +11,7 @@
 //! | `exit` | the exit codes |
 //! | `http` | an HTTP server with bounds and a clean stop |
 //! | `telemetry`, `gauges` | the log; metrics, health and readiness |
+//! | `fleet` | what this process says of itself to those who are on call |
 //! | `commands` | one file for each command |
 
 mod access;
@@ -19,6 +20,7 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod fleet;
 mod gauges;
 mod http;
 mod profiles;

@@ -6,11 +6,11 @@
 //! | [`Database`] (`database`) | the file: opening, the grouped writer, the readers; or PostgreSQL: connecting, the pool; migrations |
 //! | [`MasterKey`] (`secrets`) | the key, and the cipher that signing secrets rest under |
 //! | [`FolderLock`] (`folder_lock`) | one process for each data folder |
-//! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `replays`, `notices`, `insight`) | the ports of the same names |
+//! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `replays`, `notices`, `insight`, `survey`, `fleet`) | the ports of the same names |
 //! | [`Embedded`] (`embedded`) | the other ports, over memory and the same file |
 //! | `sql`, `error` | statements and their values; what a failure means |
 //!
-//! The SQL of `store`, `directory` and `insight` is what SQLite and PostgreSQL have in common. Only `embedded` and
+//! The SQL of `store`, `directory`, `insight` and `survey` is what SQLite and PostgreSQL have in common. Only `embedded` and
 //! `database::sqlite` may use what SQLite alone has, and only `database::postgres` what PostgreSQL has.
 
 mod database;
@@ -18,6 +18,7 @@ mod dead_letters;
 mod directory;
 mod embedded;
 mod error;
+mod fleet;
 mod folder_lock;
 mod insight;
 mod notices;
@@ -26,6 +27,7 @@ mod secrets;
 mod sql;
 mod steerings;
 mod store;
+mod survey;
 
 pub use database::{ConnectError, Database, FILE_NAME, Options, PostgresOptions};
 pub use embedded::{Embedded, EmbeddedAdmission, EmbeddedAnnouncements, EmbeddedLock, EmbeddedQueue};

@@ -11,8 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
+use sha2::Sha256;
 use spectrum_webhook_core::headers::CustomHeaders;
 use spectrum_webhook_core::ids::WebhookId;
 use spectrum_webhook_core::webhook::SigningSecret;
@@ -32,6 +34,15 @@ impl MasterKey {
     /// The key of these bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// A key of its own for another purpose, by HKDF with SHA-256: whoever has it learns nothing of this one. It is the
+    /// same wherever this one is.
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let mut derived = Zeroizing::new([0_u8; 32]);
+        #[expect(clippy::expect_used, reason = "32 bytes are one block, and 255 may be asked for")]
+        Hkdf::<Sha256>::new(None, &self.0).expand(purpose.as_bytes(), derived.as_mut()).expect("one block");
+        derived
     }
 
     /// Reads the key of a data folder; at the first start it makes the folder, and a key from the system's secure

@@ -128,6 +128,11 @@ impl Conditions {
         format!("${}", self.values.len())
     }
 
+    /// The conditions of one part of a statement; the next part begins without any. Values stay, in their places.
+    pub(crate) fn part(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+
     /// The statement: what stands before the conditions, and what behind them. Both are fixed texts and places.
     pub(crate) fn statement(self, head: &str, tail: &str) -> Statement {
         let text = format!("{head}{}{tail}", self.text);

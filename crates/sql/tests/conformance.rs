@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use spectrum_webhook_sql::Embedded;
 use spectrum_webhook_testkit::conformance::{
     self, AdmissionWorld, AnnouncementsWorld, Fixture, InsightWorld, Keep, LockWorld, QueueWorld, StoreWorld,
+    SurveyWorld,
 };
 
 struct Sqlite;
@@ -68,6 +69,16 @@ impl Fixture<InsightWorld> for Sqlite {
     }
 }
 
+#[async_trait]
+impl Fixture<SurveyWorld> for Sqlite {
+    async fn fresh(&self) -> SurveyWorld {
+        let (embedded, keep) = open().await;
+        let store = embedded.store.clone();
+        let insight = InsightWorld { insight: store.clone(), store: StoreWorld::of(store.clone(), keep) };
+        SurveyWorld { survey: store.clone(), fleet: store, insight }
+    }
+}
+
 #[tokio::test]
 async fn the_embedded_queue_conforms() {
     conformance::queue(&Sqlite).await;
@@ -101,6 +112,11 @@ async fn the_directory_conforms_on_sqlite() {
 #[tokio::test]
 async fn the_insight_conforms_on_sqlite() {
     conformance::insight(&Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_survey_conforms_on_sqlite() {
+    conformance::survey(&Sqlite).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use spectrum_webhook_sql::{Database, MasterKey, PostgresOptions, SqlStore};
-use spectrum_webhook_testkit::conformance::{self, Fixture, InsightWorld, StoreWorld};
+use spectrum_webhook_testkit::conformance::{self, Fixture, InsightWorld, StoreWorld, SurveyWorld};
 use spectrum_webhook_testkit::services::shared;
 
 const KEY: [u8; 32] = [7; 32];
@@ -38,6 +38,14 @@ impl Fixture<InsightWorld> for Postgres {
     }
 }
 
+#[async_trait]
+impl Fixture<SurveyWorld> for Postgres {
+    async fn fresh(&self) -> SurveyWorld {
+        let (survey, store) = fresh().await;
+        SurveyWorld { survey: survey.clone(), fleet: survey.clone(), insight: InsightWorld { insight: survey, store } }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_conforms_on_postgresql() {
     conformance::store(&Postgres).await;
@@ -51,6 +59,11 @@ async fn the_directory_conforms_on_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_insight_conforms_on_postgresql() {
     conformance::insight(&Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_survey_conforms_on_postgresql() {
+    conformance::survey(&Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

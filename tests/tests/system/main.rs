@@ -9,6 +9,7 @@
 //! | [`order`] | first arrivals in order, through failures and outages |
 //! | [`hostile`] | clients and receivers that mean harm harm nobody |
 //! | [`isolation`] | no URL waits for another |
+//! | [`dashboard`] | the dashboard in a real browser: what people do there, and what hostile content does not |
 //! | [`durability`] | `kill -9` at any moment loses and swaps nothing |
 //! | [`secrets`] | none is in the clear in what the program writes or answers |
 //! | [`see`] | where events stand, how webhooks are, the delivery log |
@@ -27,6 +28,7 @@ mod api;
 mod bad_input;
 mod cluster;
 mod contract;
+mod dashboard;
 mod durability;
 mod folders;
 mod hostile;

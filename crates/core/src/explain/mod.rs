@@ -15,6 +15,7 @@ mod words;
 
 pub use delivery::{Code, Standing, event};
 pub use webhook::{State, StateCode, webhook};
+pub use words::cause;
 
 use crate::ids::EventId;
 use crate::time::Millis;

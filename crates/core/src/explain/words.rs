@@ -40,7 +40,7 @@ pub(super) fn when(at: Millis, now: Millis) -> String {
 }
 
 /// What an attempt ran into, behind `because`.
-pub(super) fn cause(last: LastAttempt) -> String {
+pub fn cause(last: LastAttempt) -> String {
     let said = match last {
         LastAttempt::Status(status) => return format!("the URL answered {status}"),
         LastAttempt::Failed(failure) => match failure {

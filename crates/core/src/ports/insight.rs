@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LaneRecord, PortError};
 use crate::attempt::{AttemptRecord, Failure};
-use crate::delivery::{Closing, DeadReason, Fault, LastAttempt};
+use crate::delivery::{Closing, DeadReason, Fault, LastAttempt, Message};
 use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::ordering::Space;
 use crate::time::Millis;
@@ -235,6 +235,9 @@ pub trait Insight: Send + Sync {
 
     /// What is known of an event, or of the event that a resend with this id carries; `None` when nothing is.
     async fn event(&self, project: ProjectId, event: EventId) -> Result<Option<EventFacts>, PortError>;
+
+    /// An event with its body, as long as that is kept: in the archive, or where a delivery of it rests.
+    async fn message(&self, project: ProjectId, event: EventId) -> Result<Option<Message>, PortError>;
 
     /// What is known of a webhook; `None` when the project has none with this id, or it is deleted.
     async fn webhook(&self, project: ProjectId, webhook: WebhookId) -> Result<Option<WebhookFacts>, PortError>;

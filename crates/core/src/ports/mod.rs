@@ -6,7 +6,7 @@
 //! | [`SequenceLock`] | a lock on a file | Redis |
 //! | [`Admission`] | memory and the SQLite file | Redis |
 //! | [`Announcements`] | memory and the SQLite file | Redis |
-//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Replays`], [`Notices`], [`Insight`] | the SQLite file | PostgreSQL |
+//! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Replays`], [`Notices`], [`Insight`], [`Survey`], [`Fleet`] | the SQLite file | PostgreSQL |
 //!
 //! Every backend passes the conformance suite of its port (`testkit::conformance`).
 
@@ -14,6 +14,7 @@ mod admission;
 mod announcements;
 mod dead_letters;
 mod directory;
+mod fleet;
 mod insight;
 mod notices;
 mod queue;
@@ -22,11 +23,13 @@ mod replays;
 mod sequence_lock;
 mod steerings;
 mod store;
+mod survey;
 
 pub use admission::{Admission, Admitted, IdempotencyKey, Verdict};
 pub use announcements::Announcements;
 pub use dead_letters::{DeadLetter, DeadLetters, LetterQuery, Resending};
 pub use directory::{Directory, DirectoryError, NewWebhook, Project, WebhookPatch};
+pub use fleet::{Counts, Fleet, Member};
 pub use insight::{
     AttemptFilter, AttemptKey, AttemptPage, Dead, EventFacts, First, Insight, Line, Place, Recipient, Track, Tried,
     WebhookFacts,
@@ -40,6 +43,7 @@ pub use steerings::{Steered, Steerings};
 pub use store::{
     Archived, Backlog, Change, Committed, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals,
 };
+pub use survey::{Outage, OutageKey, Pace, Scope, Survey, Waiting};
 
 /// Why a port could not do what it was asked, and so what is to be done.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -214,7 +214,8 @@ pub struct Archived {
 /// How much may be pruned, and in what steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pruning {
-    /// Attempts that started before this go, with dead letters that were closed and steerings that were asked for before.
+    /// Attempts that started before this go, with outages that began, dead letters that were closed and steerings that
+    /// were asked for before.
     pub attempts_before: Millis,
     /// What has expired by this time goes: idempotency records, and events that the archive alone needs.
     pub now: Millis,

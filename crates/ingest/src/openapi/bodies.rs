@@ -161,6 +161,14 @@ pub(crate) struct Skip {
     event_id: Option<Uuid>,
 }
 
+/// Where an event is sent again.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase", examples(json!({ "webhookId": "019b7cb1-0000-7000-8000-000000000001" })))]
+pub(crate) struct To {
+    /// The webhook's id.
+    webhook_id: Uuid,
+}
+
 /// The dead letters to send again, in their order.
 #[derive(ToSchema)]
 #[schema(examples(json!({ "ids": ["019b7cb2-0000-7000-8000-000000000001"] })))]

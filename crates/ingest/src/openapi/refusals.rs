@@ -90,6 +90,8 @@ refusals! {
     Try: ANY, &[WEBHOOK_DISABLED, NOT_CONFIRMED];
     /// Of a resend.
     Resend: ANY, &[WEBHOOK_DISABLED, LETTER_CLOSED, NOT_CONFIRMED];
+    /// Of an event that is sent again.
+    ResendEvent: ANY, BODY, &[INVALID_BODY, WEBHOOK_DISABLED, NOT_CONFIRMED];
     /// Of several resends.
     ResendMany: ANY, BODY, &[INVALID_BODY, WEBHOOK_DISABLED, NOT_CONFIRMED];
     /// Of discarding dead letters.

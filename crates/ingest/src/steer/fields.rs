@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use spectrum_webhook_core::ids::EventId;
+use spectrum_webhook_core::ids::{EventId, WebhookId};
 
 use crate::manage::json_object;
 use crate::problem::{INVALID_BODY, INVALID_REASON, Problem};
@@ -44,6 +44,17 @@ pub(super) fn wish(body: &[u8]) -> Result<(String, Option<EventId>), Problem> {
     let takes = "{\"reason\":\"…\"}, for a skip also {\"eventId\":\"…\"}";
     let Wish { reason: why, event_id } = read(body, takes)?;
     Ok((reason(why)?, event_id))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct To {
+    webhook_id: WebhookId,
+}
+
+/// The webhook that is named.
+pub(super) fn to(body: &[u8]) -> Result<WebhookId, Problem> {
+    Ok(read::<To>(body, "{\"webhookId\":\"…\"}")?.webhook_id)
 }
 
 #[derive(Deserialize)]
@@ -130,6 +141,10 @@ mod tests {
             assert_eq!(code(discarding(body.as_bytes())), expected, "{body}");
         }
         assert_eq!(code(ids(b"{}")), "invalid_body");
+        assert_eq!(
+            (code(to(b"{}")), code(to(format!(r#"{{"webhookId":"{ID}"}}"#).as_bytes()))),
+            ("invalid_body", "ok")
+        );
         assert_eq!(code(ids(some(3).as_bytes())), "ok");
     }
 }

@@ -5,12 +5,14 @@
 //! | `fields` | what is read from a body |
 //! | `letters` | dead letters: listing, reading, sending again, discarding |
 //! | `lane` | resume, skip, drop, check, and what was done so far |
+//! | `again` | an event once more to one webhook |
 //! | `test_event` | an event to one webhook alone, to try it out |
 //! | `answer` | what is shown |
 //!
 //! What concerns deliveries on their way goes through the queue to the lane's owner, like an event: nobody else changes
 //! a lane's rows.
 
+pub(crate) mod again;
 mod answer;
 mod fields;
 pub(crate) mod lane;

@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use spectrum_webhook_core::attempt::{AttemptRecord, Ended, Next};
-use spectrum_webhook_core::delivery::{DeliveryKey, LastAttempt};
+use spectrum_webhook_core::delivery::{DeliveryKey, Directed, LastAttempt, Message, Purpose};
 use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use spectrum_webhook_core::ports::{
     AttemptFilter, AttemptKey, AttemptPage, EventFacts, Insight, Line, PortError, Recipient, Track, Tried, WebhookFacts,
@@ -89,6 +90,21 @@ impl Insight for World {
         Ok(Some(facts).filter(|_| project == ID && event == EVENT))
     }
 
+    async fn message(&self, project: ProjectId, event: EventId) -> Result<Option<Message>, PortError> {
+        Self::fails(&self.letters_fail)?;
+        let message = Message {
+            id: EVENT,
+            project: ID,
+            event_type: "messages".to_owned(),
+            accepted_at: NOW,
+            registry: RegistryVersion(7),
+            traceparent: None,
+            purpose: Purpose::Event,
+            body: Bytes::from_static(br#"{"event":"messages"}"#),
+        };
+        Ok(Some(message).filter(|_| project == ID && event == EVENT))
+    }
+
     async fn webhook(&self, project: ProjectId, webhook: WebhookId) -> Result<Option<WebhookFacts>, PortError> {
         Self::fails(&self.letters_fail)?;
         let facts = WebhookFacts {
@@ -140,6 +156,32 @@ async fn an_event_is_explained_in_the_references_form() {
     api.call("GET", &format!("/projects/{ID}/events/{fresh}"), "").await.is_problem(404, "not_found", "moments ago");
     api.call("GET", &format!("/projects/{ID}/events/x"), "").await.is_problem(404, "not_found", "UUID");
     api.call("DELETE", &path, "").await.is_problem(405, "method_not_allowed", "");
+}
+
+#[tokio::test]
+async fn an_event_is_sent_again_to_one_webhook_as_long_as_its_body_is_kept() {
+    let api = api();
+    let reply = api.call("POST", &crate::world::webhooks(), r#"{"webhookUrl":"https://a.example/"}"#).await;
+    let webhook = reply.json()["data"]["id"].as_str().expect("an id").to_owned();
+    let (path, to) = (format!("/projects/{ID}/events/{EVENT}/resend"), format!(r#"{{"webhookId":"{webhook}"}}"#));
+    let reply = api.call("POST", &path, to.clone()).await;
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json()["data"]["eventId"]),
+        (202, &EVENT.to_string().into()),
+        "{reply:?}"
+    );
+    let published = api.world.published.lock()[0].1.message.clone();
+    let directed = Directed { webhook: webhook.parse().expect("an id"), event: EVENT };
+    assert_eq!((&published.purpose, published.event()), (&Purpose::Directed(directed), EVENT));
+    assert_eq!((published.id.to_string().into(), published.id != EVENT), (reply.json()["data"]["id"].clone(), true));
+
+    api.call("POST", &path, "{}").await.is_problem(422, "invalid_body", "webhookId");
+    let nowhere = format!(r#"{{"webhookId":"{RESEND}"}}"#);
+    api.call("POST", &path, nowhere).await.is_problem(404, "not_found", "webhook");
+    let unknown = format!("/projects/{ID}/events/{RESEND}/resend");
+    api.call("POST", &unknown, to.clone()).await.is_problem(404, "not_found", "not kept");
+    api.call("PATCH", &format!("{}{webhook}", crate::world::webhooks()), r#"{"enabled":false}"#).await;
+    api.call("POST", &path, to).await.is_problem(409, "webhook_disabled", "enable");
 }
 
 #[tokio::test]

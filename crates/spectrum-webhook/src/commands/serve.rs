@@ -104,7 +104,7 @@ async fn run(role: Role, settings: &Settings, between: Between, connections: usi
     readiness.started(checks, services);
 
     let mut servers = JoinSet::new();
-    match (api, node.router()) {
+    match (api, node.router(&stopping)) {
         (Some(api), Some(router)) => {
             tracing::info!(api = %api.local_addr()?, ops = %ops_address, "listening");
             let bounds = Bounds { connections, head: settings.read_timeout, grace: settings.grace };

@@ -91,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) master_key: Option<Hidden>,
     pub(crate) operator_token: Option<Hidden>,
+    pub(crate) dashboard: bool,
+    pub(crate) dashboard_session: Duration,
     pub(crate) allow_http: bool,
     pub(crate) allow_networks: Vec<IpNet>,
     /// PEM.
@@ -136,6 +138,8 @@ pub(crate) fn read(sources: &Sources) -> Result<Settings, Mistakes> {
         lease: reader.read("SPECTRUM_LEASE", units::duration),
         master_key: reader.optional("SPECTRUM_MASTER_KEY", master_key),
         operator_token: reader.optional("SPECTRUM_OPERATOR_TOKEN", operator_token),
+        dashboard: reader.read("SPECTRUM_DASHBOARD", units::boolean),
+        dashboard_session: reader.read("SPECTRUM_DASHBOARD_SESSION", units::duration),
         allow_http: reader.read("SPECTRUM_ALLOW_HTTP", units::boolean),
         allow_networks: reader.optional("SPECTRUM_ALLOW_NETWORKS", units::networks).unwrap_or_default(),
         extra_authorities: reader.optional("SPECTRUM_EXTRA_CA_FILE", authorities),

@@ -11,7 +11,12 @@ use spectrum_webhook_rabbitmq::RabbitQueue;
 use spectrum_webhook_redis::Redis;
 use spectrum_webhook_sql::{Database, Embedded, FILE_NAME, MasterKey, Options, PostgresOptions, SqlStore};
 
+use zeroize::Zeroizing;
+
 use crate::config::{Cluster, Settings};
+
+/// What the key of sessions is derived for.
+const SESSIONS: &str = "spectrum-webhook dashboard sessions 1";
 
 /// The backends of this process.
 pub(crate) struct Backends {
@@ -20,6 +25,8 @@ pub(crate) struct Backends {
     pub(crate) lock: Arc<dyn SequenceLock>,
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) announcements: Arc<dyn Announcements>,
+    /// What cookies are sealed with: a key of its own, from the master key.
+    pub(crate) sessions: Zeroizing<[u8; 32]>,
     /// The services that they need; none embedded.
     pub(crate) services: Vec<Arc<Reach>>,
     ending: Ending,
@@ -45,7 +52,9 @@ impl Backends {
     }
 
     async fn embedded(settings: &Settings) -> anyhow::Result<Self> {
-        let embedded = Embedded::open(Options::new(&settings.data_dir), master_key(settings)?).await?;
+        let key = master_key(settings)?;
+        let sessions = key.derive(SESSIONS);
+        let embedded = Embedded::open(Options::new(&settings.data_dir), key).await?;
         if let Err(error) = same_partitions(&embedded.store, settings.partitions).await {
             embedded.abandon().await;
             return Err(error);
@@ -56,13 +65,16 @@ impl Backends {
             lock: embedded.lock.clone(),
             admission: embedded.admission.clone(),
             announcements: embedded.announcements.clone(),
+            sessions,
             services: Vec::new(),
             ending: Ending::Embedded(embedded),
         })
     }
 
     async fn cluster(settings: &Settings, cluster: &Cluster) -> anyhow::Result<Self> {
-        let database = Database::connect(postgres(settings, cluster), master_key(settings)?).await?;
+        let key = master_key(settings)?;
+        let sessions = key.derive(SESSIONS);
+        let database = Database::connect(postgres(settings, cluster), key).await?;
         let store = Arc::new(SqlStore::new(database.clone()));
         same_partitions(&store, settings.partitions).await?;
         let of_queue = spectrum_webhook_rabbitmq::Options {
@@ -84,6 +96,7 @@ impl Backends {
             lock: redis.lock.clone(),
             admission: redis.admission.clone(),
             announcements: redis.announcements.clone(),
+            sessions,
             services: services.into_iter().flatten().collect(),
             ending: Ending::Cluster { queue, redis, database },
         })

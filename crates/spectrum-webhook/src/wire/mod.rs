@@ -14,6 +14,7 @@ use spectrum_webhook_core::lane::LaneSettings;
 use spectrum_webhook_core::partition::PartitionSettings;
 use spectrum_webhook_core::ports::Reach;
 use spectrum_webhook_core::retry::Schedule;
+use spectrum_webhook_dashboard::{self as dashboard, Dashboard};
 pub use spectrum_webhook_dispatcher::Ports;
 use spectrum_webhook_dispatcher::archive::{Archive, ArchiveSettings};
 use spectrum_webhook_dispatcher::guard::{Guard, GuardSettings};
@@ -23,12 +24,14 @@ use spectrum_webhook_dispatcher::resolve::SystemResolver;
 use spectrum_webhook_dispatcher::slots::{SlotGate, SlotSettings};
 use spectrum_webhook_dispatcher::{self as dispatcher, Clock, Dispatcher, MemoryBudget};
 use spectrum_webhook_ingest::{self as ingest, Ingest, OperatorToken};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use backends::Backends;
 pub(crate) use backends::Registry as ProjectRegistry;
 
 use crate::config::Settings;
+use crate::fleet::{Partitions, Reported, Reporter};
 use crate::gauges::StoreGauges;
 use crate::telemetry::Check;
 
@@ -57,6 +60,17 @@ pub(crate) enum Role {
     Dispatcher,
 }
 
+impl Role {
+    /// As its command is called.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Ingest => "ingest",
+            Self::Dispatcher => "dispatcher",
+        }
+    }
+}
+
 /// Changes what the dispatcher gets as its backends.
 pub type Between = fn(Ports) -> Ports;
 
@@ -64,12 +78,16 @@ pub type Between = fn(Ports) -> Ports;
 pub(crate) struct Node {
     backends: Backends,
     ingest: Option<Ingest>,
+    /// Where it is served, beside the API.
+    dashboard: Option<dashboard::Settings>,
     /// Replays and notices, where events can be published.
     background: Option<ingest::Background>,
     /// Shared with readiness; [`Node::stop_delivering`] takes it out.
     dispatcher: Arc<Mutex<Option<Dispatcher>>>,
     /// What looks after the store in the background.
     keepers: Option<(Pruner, StoreGauges)>,
+    /// Says how this process does.
+    reporter: Reporter,
 }
 
 impl Node {
@@ -83,6 +101,7 @@ impl Node {
         registry: &Registry,
         between: Between,
     ) -> anyhow::Result<Self> {
+        let operator_token = operator_token(settings)?;
         let backends = Backends::open(settings).await?;
         match Parts::new(role, settings, registry, &backends) {
             Ok(Parts { ingest, dispatcher, keepers }) => {
@@ -92,7 +111,22 @@ impl Node {
                 });
                 let dispatcher = Arc::new(Mutex::new(dispatcher));
                 let background = ingest.as_ref().map(ingest::Background::start);
-                Ok(Self { backends, ingest, background, dispatcher, keepers })
+                let dashboard = ingest.as_ref().filter(|_| settings.dashboard).map(|_| dashboard::Settings {
+                    key: backends.sessions.clone(),
+                    operator_token,
+                    session: settings.dashboard_session,
+                    partitions: settings.partitions,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                });
+                let reported = Reported {
+                    role: role.name(),
+                    registry: registry.clone(),
+                    services: backends.services.clone(),
+                    partitions: held(&dispatcher),
+                };
+                let owner = OwnerId(Uuid::now_v7());
+                let reporter = Reporter::start(backends.store.clone(), owner, reported, Clock::default());
+                Ok(Self { backends, ingest, dashboard, background, dispatcher, keepers, reporter })
             }
             Err(error) => {
                 backends.abandon().await;
@@ -101,9 +135,24 @@ impl Node {
         }
     }
 
-    /// The API, of a process that has one.
-    pub(crate) fn router(&self) -> Option<Router> {
-        self.ingest.clone().map(ingest::router)
+    /// The API, of a process that has one, and the dashboard; `stopping` ends its live pages.
+    pub(crate) fn router(&self, stopping: &CancellationToken) -> Option<Router> {
+        let api = self.ingest.clone().map(ingest::router)?;
+        let Some(settings) = self.dashboard.clone() else { return Some(api) };
+        let store = &self.backends.store;
+        let ports = dashboard::Ports {
+            directory: store.clone(),
+            insight: store.clone(),
+            survey: store.clone(),
+            fleet: store.clone(),
+            dead_letters: store.clone(),
+            steerings: store.clone(),
+            replays: store.clone(),
+        };
+        let clock = Clock::default();
+        let clock = Arc::new(move || clock.now().wall);
+        let dashboard = Dashboard::new(ports, api.clone(), settings, clock, stopping.clone());
+        Some(api.merge(dashboard::router(dashboard)))
     }
 
     /// The services that it needs; none embedded.
@@ -156,6 +205,7 @@ impl Node {
             ingest.drain().await;
         }
         drop(self.keepers);
+        self.reporter.leave().await;
         self.backends.close().await
     }
 }
@@ -240,7 +290,7 @@ fn ingest(
     clock: Clock,
     memory: usize,
 ) -> anyhow::Result<Ingest> {
-    let token = settings.operator_token.as_ref().map(|token| OperatorToken::new(token.expose())).transpose()?;
+    let token = operator_token(settings)?;
     let of_ingest = ingest::Settings {
         max_event_size: settings.max_event_size,
         max_batch_size: LARGEST_BATCH.max(settings.max_event_size),
@@ -272,6 +322,17 @@ fn ingest(
     };
     let metrics = ingest::Metrics::register(registry)?;
     Ok(Ingest::new(ports, of_ingest, Arc::new(move || clock.now().wall), metrics))
+}
+
+/// What an operator shows to the API and to the dashboard.
+fn operator_token(settings: &Settings) -> anyhow::Result<Option<OperatorToken>> {
+    Ok(settings.operator_token.as_ref().map(|token| OperatorToken::new(token.expose())).transpose()?)
+}
+
+/// The partitions that a dispatcher holds, as long as it runs.
+fn held(dispatcher: &Arc<Mutex<Option<Dispatcher>>>) -> Partitions {
+    let dispatcher = Arc::clone(dispatcher);
+    Arc::new(move || dispatcher.lock().as_ref().map(Dispatcher::partitions).unwrap_or_default())
 }
 
 /// How many files the process may have open.

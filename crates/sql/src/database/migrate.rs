@@ -33,6 +33,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0003_ordering.sql"),
         postgres: include_str!("../../migrations/postgres/0003_ordering.sql"),
     },
+    Migration {
+        version: 4,
+        name: "survey",
+        sqlite: include_str!("../../migrations/sqlite/0004_survey.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_survey.sql"),
+    },
 ];
 
 const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;

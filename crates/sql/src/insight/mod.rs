@@ -18,6 +18,7 @@ mod rows;
 mod webhook;
 
 use async_trait::async_trait;
+use spectrum_webhook_core::delivery::Message;
 use spectrum_webhook_core::ids::{EventId, ProjectId, WebhookId};
 use spectrum_webhook_core::ports::{
     AttemptFilter, AttemptPage, EventFacts, Insight, LaneRecord, PortError, WebhookFacts,
@@ -25,7 +26,7 @@ use spectrum_webhook_core::ports::{
 
 use crate::error::Fault;
 use crate::sql::Conn;
-use crate::store::{LANE_COLUMNS, SqlStore, lane_record_of};
+use crate::store::{LANE_COLUMNS, MESSAGE_COLUMNS, SqlStore, lane_record_of, message};
 
 const PORT: &str = "insight";
 
@@ -46,6 +47,11 @@ impl Insight for SqlStore {
         read.map_err(|fault| fault.at(PORT, "read an event"))
     }
 
+    async fn message(&self, project: ProjectId, event: EventId) -> Result<Option<Message>, PortError> {
+        let read = self.database.read(move |conn| Box::pin(kept(conn, project, event))).await;
+        read.map_err(|fault| fault.at(PORT, "read a message"))
+    }
+
     async fn webhook(&self, project: ProjectId, webhook: WebhookId) -> Result<Option<WebhookFacts>, PortError> {
         let cipher = self.database.cipher().clone();
         let read = self
@@ -54,6 +60,13 @@ impl Insight for SqlStore {
             .await;
         read.map_err(|fault| fault.at(PORT, "read a webhook"))
     }
+}
+
+/// An event with its body, as long as that is kept.
+async fn kept(conn: &mut Conn, project: ProjectId, event: EventId) -> Result<Option<Message>, Fault> {
+    let sql = format!("SELECT {MESSAGE_COLUMNS} FROM events e WHERE e.id = $1 AND e.project = $2");
+    let statement = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(event.to_string()).bind(project.to_string());
+    statement.fetch_optional(conn).await?.as_ref().map(message).transpose()
 }
 
 /// What a lane remembers, if it does.

@@ -72,6 +72,9 @@ pub(super) async fn prune(conn: &mut Conn, pruning: Pruning, embedded: bool) -> 
     let steerings = "DELETE FROM steerings WHERE id IN (SELECT id FROM steerings \
                      WHERE done_at IS NOT NULL AND asked_at < $1 ORDER BY asked_at LIMIT $2)";
     most = most.max(run(conn, sqlx::query(steerings).bind(pruning.attempts_before.0).bind(limit)).await?);
+    let outages = "DELETE FROM outages WHERE (webhook, since) IN (SELECT webhook, since FROM outages \
+                   WHERE until IS NOT NULL AND since < $1 ORDER BY since LIMIT $2)";
+    most = most.max(run(conn, sqlx::query(outages).bind(pruning.attempts_before.0).bind(limit)).await?);
     most = most.max(archive::prune(conn, &pruning).await?);
     if !embedded {
         return Ok(most >= u64::from(pruning.limit));

@@ -1,5 +1,5 @@
-//! Notices of what an owner's changes do, written in the same transaction. Nothing is written while nobody is to be
-//! told, and nothing of the webhooks of whoever is told: that would go round in circles.
+//! Notices of what an owner's changes do, and the history of outages, written in the same transaction. No notice is written while nobody is to be
+//! told, and none of the webhooks of whoever is told: that would go round in circles.
 
 use spectrum_webhook_core::ids::WebhookId;
 use spectrum_webhook_core::ports::{LaneMode, LaneRecord, NoticeKind};
@@ -56,10 +56,30 @@ impl Commit<'_> {
             LaneMode::Suspect => None,
         });
         match (before, after) {
-            (None, Some(since)) => self.note(NoticeKind::OutageStarted, webhook, None, (since, at)).await,
-            (Some(since), None) => self.note(NoticeKind::OutageEnded, webhook, None, (since, at)).await,
+            (None, Some(since)) => {
+                self.outage_began(webhook, since).await?;
+                self.note(NoticeKind::OutageStarted, webhook, None, (since, at)).await
+            }
+            (Some(since), None) => {
+                self.outage_ended(webhook, since, at).await?;
+                self.note(NoticeKind::OutageEnded, webhook, None, (since, at)).await
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Into the history, for whoever looks at the webhook later.
+    async fn outage_began(&mut self, webhook: WebhookId, since: Millis) -> Result<(), Fault> {
+        let sql = "INSERT INTO outages (webhook, project, since) SELECT w.id, w.project, $2 FROM webhooks w \
+                   WHERE w.id = $1 ON CONFLICT (webhook, since) DO NOTHING";
+        run(self.conn, sqlx::query(sql).bind(webhook.to_string()).bind(since.0)).await?;
+        Ok(())
+    }
+
+    async fn outage_ended(&mut self, webhook: WebhookId, since: Millis, at: Millis) -> Result<(), Fault> {
+        let sql = "UPDATE outages SET until = $3 WHERE webhook = $1 AND since = $2 AND until IS NULL";
+        run(self.conn, sqlx::query(sql).bind(webhook.to_string()).bind(since.0).bind(at.0)).await?;
+        Ok(())
     }
 
     /// Of dead letters of a webhook, which stand there already.

@@ -11,6 +11,7 @@
 //! | `replays`, `notices` | `Replays`, `Notices` |
 //! | `directory` | `Directory`, and the registry that the store reads of it |
 //! | `insight` | `Insight`, over what a store and a directory wrote |
+//! | `survey` | `Survey` and `Fleet`, likewise |
 //!
 //! A suite panics at the first check that fails; the last check logged (at `info`) is that one.
 
@@ -31,6 +32,7 @@ mod sequence_lock;
 mod store;
 mod store_moves;
 mod store_readings;
+mod survey;
 
 use std::any::Any;
 use std::future::Future;
@@ -40,7 +42,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Insight, Notices, Queue, Replays, SequenceLock, Steerings, Store,
+    Admission, Announcements, DeadLetters, Directory, Fleet, Insight, Notices, Queue, Replays, SequenceLock, Steerings,
+    Store, Survey,
 };
 
 pub use admission::admission;
@@ -53,6 +56,7 @@ pub use queue::queue;
 pub use replays::replays;
 pub use sequence_lock::sequence_lock;
 pub use store::store;
+pub use survey::survey;
 
 /// What a world needs to stay alive, a temporary folder for instance.
 pub type Keep = Box<dyn Any + Send + Sync>;
@@ -144,6 +148,16 @@ pub struct InsightWorld {
     pub insight: Arc<dyn Insight>,
     /// What writes what it reads.
     pub store: StoreWorld,
+}
+
+/// What the survey's suite needs.
+pub struct SurveyWorld {
+    /// The survey under test.
+    pub survey: Arc<dyn Survey>,
+    /// The fleet under test.
+    pub fleet: Arc<dyn Fleet>,
+    /// What writes what it reads.
+    pub insight: InsightWorld,
 }
 
 /// Longer than any check takes: one that hangs fails under its name.

@@ -59,11 +59,19 @@ fn tell(line: &str) {
     pipe.write_all(format!("{line}\n").as_bytes()).expect("the janitor");
 }
 
-pub(crate) fn watch(group: u32) {
+/// Ends this process group when this process has ended.
+///
+/// # Panics
+/// When there is no `bash`.
+pub fn watch(group: u32) {
     tell(&format!("+{group}"));
 }
 
-pub(crate) fn forget(group: u32) {
+/// It has ended by itself.
+///
+/// # Panics
+/// When there is no `bash`.
+pub fn forget(group: u32) {
     tell(&format!("-{group}"));
 }
 

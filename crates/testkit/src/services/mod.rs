@@ -11,7 +11,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod authority;
-pub(crate) mod janitor;
+pub mod janitor;
 mod postgres;
 mod process;
 mod rabbit;
