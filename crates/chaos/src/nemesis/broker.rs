@@ -9,7 +9,7 @@ use crate::plan::{Kind, Strike};
 use crate::stage::Stage;
 
 /// Its nodes.
-const NODES: usize = 3;
+pub(crate) const NODES: usize = 3;
 
 /// Every channel of a node is told of an acknowledgement that its client never sent, and closes: the connections stay.
 const CLOSE_CHANNELS: &str =

@@ -25,6 +25,8 @@ use crate::history::{At, Fault};
 use crate::plan::{Kind, Plan, Strike};
 use crate::stage::Stage;
 
+pub(crate) use broker::NODES as BROKER_NODES;
+
 /// Two strikes at one service take turns: it cannot be stopped while it is being started.
 #[derive(Default)]
 struct Turns {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::index::{Index, Known};
-use super::reach::faults_over;
+use super::reach::blows_over;
 use super::{Bounds, Judgement, Violation};
 use crate::history::{Arrival, EventId, History, Letter, Post, Reply, Webhook, WebhookId};
 
@@ -137,7 +137,7 @@ fn is_true(
 
 /// Whether the sender may not have heard what the receiver answered.
 fn may_be_lost(history: &History, bounds: &Bounds, attempt: &Arrival) -> bool {
-    faults_over(history, bounds, attempt.begun, attempt.begun) > 0 || slow(bounds, attempt)
+    blows_over(history, bounds, attempt.begun, attempt.begun) > 0 || slow(bounds, attempt)
 }
 
 /// Whether an answer took so long that its attempt may have ended before.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::delivery::slow;
 use super::index::{Index, Known};
-use super::reach::{faults_over, forgot};
+use super::reach::{blows_over, forgot};
 use super::{Bounds, Judgement, Violation};
 use crate::history::{Arrival, At, EventId, History, Post};
 
@@ -39,11 +39,11 @@ pub(super) fn judge(history: &History, index: &Index<'_>, bounds: &Bounds, judge
             let last = life.again.last().map_or(first, |arrival| arrival.begun);
             // A post that was repeated is in the queue again, and Redis alone knows that it is.
             let copies = life.post.filter(|post| forgot(history, post.begun, last)).map_or(0, |post| post.repeats);
-            // Each fault may send once more what was in flight at it: the delivery was taken within its reach.
+            // Whenever a fault ends its owner, what was in flight may be sent once more: it was taken within its reach.
             let explained =
-                faults_over(history, bounds, first, first) + usize::from(slow) + usize::try_from(copies).unwrap_or(0);
+                blows_over(history, bounds, first, first) + usize::from(slow) + usize::try_from(copies).unwrap_or(0);
             let later =
-                if explained == 0 { 0 } else { faults_over(history, bounds, first, last).saturating_sub(explained) };
+                if explained == 0 { 0 } else { blows_over(history, bounds, first, last).saturating_sub(explained) };
             if times > explained + later {
                 judgement.violations.push(Violation::Repeated {
                     webhook: webhook.id.clone(),

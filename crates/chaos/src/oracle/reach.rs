@@ -14,11 +14,15 @@
 //! | Redis itself | until it is back, and the lease over that it does not know |
 //! | RabbitMQ, or a way to it | until it is back: channels end, and attempts with them |
 //!
+//! A fault ends an owner once, but for a restart of RabbitMQ: its nodes stop one after the other, and whoever moves to
+//! the next one loses that too.
+//!
 //! Redis takes the marks with it: of an event that is not acknowledged because one of its webhooks is not done, the others
 //! come again. And while PostgreSQL is away rows wait to be written, so that others reach back to when it went.
 
 use super::Bounds;
 use crate::history::{At, Fault, History};
+use crate::nemesis;
 use crate::plan::{Kind, Service};
 
 /// What a fault strikes, as far as repeats go.
@@ -72,10 +76,19 @@ fn reach(history: &History, bounds: &Bounds, fault: &Fault) -> Option<(At, At)> 
     Some((from, until))
 }
 
-/// How many faults may have something to do with what was taken between two moments.
-pub(super) fn faults_over(history: &History, bounds: &Bounds, from: At, until: At) -> usize {
-    let reaches = history.faults.iter().filter_map(|fault| reach(history, bounds, fault));
-    reaches.filter(|reach| reach.0 <= until && reach.1 >= from).count()
+/// How often a fault may end the owner of one partition.
+fn blows(fault: &Fault) -> usize {
+    match fault.kind.parse() {
+        Ok(Kind::RestartBroker) => nemesis::BROKER_NODES,
+        _ => 1,
+    }
+}
+
+/// How often owners may have ended by faults that have something to do with what was taken between two moments.
+pub(super) fn blows_over(history: &History, bounds: &Bounds, from: At, until: At) -> usize {
+    let over =
+        |fault: &&Fault| reach(history, bounds, fault).is_some_and(|(begins, ends)| begins <= until && ends >= from);
+    history.faults.iter().filter(over).map(blows).sum()
 }
 
 /// Whether Redis may have forgotten between two moments which events it knows, or not have been told.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::index::Index;
-use super::reach::faults_over;
+use super::reach::blows_over;
 use super::{Bounds, Judgement, Violation};
 use crate::history::{Arrival, At, Call, Fault, History, Reply, Webhook};
 
@@ -45,7 +45,7 @@ fn gone(history: &History, bounds: &Bounds, webhook: &Webhook, requests: &[&Arri
     let enabling = || webhook.revived.iter().copied().chain(webhook.pauses.iter().filter_map(|pause| pause.enabled));
     let said = requests.iter().filter(|arrival| arrival.reply == Reply::Status(410));
     let said = said.filter_map(|arrival| arrival.replied);
-    let heard = said.filter(|at| faults_over(history, bounds, *at, *at) == 0);
+    let heard = said.filter(|at| blows_over(history, bounds, *at, *at) == 0);
     let stills = heard.map(|from| {
         let later = |call: &Call| call.answered.is_none_or(|answered| answered >= from);
         let until = enabling().filter(later).map(|call| call.begun).min().unwrap_or(At(u64::MAX));

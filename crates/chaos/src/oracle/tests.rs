@@ -342,6 +342,18 @@ fn a_fault_explains_one_repeat_of_what_was_in_flight_and_no_more() {
 }
 
 #[test]
+fn a_restart_of_rabbitmq_explains_a_repeat_for_each_node_that_stops_and_no_more() {
+    let mut history = sound();
+    history.faults.push(Fault { kind: "restart-broker".into(), target: "all nodes".into(), ..fault(3_200, 9_000) });
+    for at in [4_000, 6_000, 9_500] {
+        history.arrivals.push(arrival(2, at, 200));
+        assert_eq!(wrong(&history), [""; 0]);
+    }
+    history.arrivals.push(arrival(2, 9_600, 200));
+    assert_eq!(wrong(&history), ["repeated"]);
+}
+
+#[test]
 fn an_orderly_stop_explains_no_repeat() {
     let mut history = sound();
     history.faults.push(Fault { clean: true, ..fault(3_200, 3_400) });
