@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use spectrum_webhook_core::ids::{EventId, OwnerId, ProjectId, RegistryVersion, ReplayId, Sequence, WebhookId};
-use spectrum_webhook_core::ports::{PortError, Replay, ReplayItem, ReplayState, ReplayStep, Replays, Selection, What};
+use spectrum_webhook_core::ports::{
+    PAUSED_HOLD, PortError, Replay, ReplayItem, ReplayState, ReplayStep, Replays, Selection, What,
+};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::Webhook;
 use sqlx::AssertSqlSafe;
@@ -225,12 +227,17 @@ async fn turn(
     let states: Vec<String> = from.iter().map(|state| format!("'{}'", state.code())).collect();
     // Words of this program alone are in it.
     let sql = format!(
-        "UPDATE replays SET state = $3, updated_at = $4, runs_until = 0 \
+        "UPDATE replays SET state = $3, updated_at = $4, \
+         runs_until = CASE WHEN runs_until < $5 THEN runs_until ELSE $5 END \
          WHERE id = $1 AND project = $2 AND state IN ({})",
         states.join(",")
     );
-    let statement =
-        sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(project.to_string()).bind(to.code()).bind(now.0);
+    let statement = sqlx::query(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .bind(project.to_string())
+        .bind(to.code())
+        .bind(now.0)
+        .bind(now.0.saturating_add(PAUSED_HOLD));
     if run(conn, statement).await? == 0 {
         return Ok(None);
     }
@@ -302,7 +309,7 @@ async fn progress(
 ) -> Result<bool, Fault> {
     let sql = "UPDATE replays SET sent = sent + $3, cursor_sequence = coalesce($4, cursor_sequence), \
                cursor_event = coalesce($5, cursor_event), updated_at = $6, runs_until = $7 \
-               WHERE id = $1 AND runner = $2 AND runs_until > $6 AND state = 'running'";
+               WHERE id = $1 AND runner = $2 AND runs_until > $6";
     let statement = sqlx::query(sql)
         .bind(id.to_string())
         .bind(runner.0.to_string())
@@ -311,7 +318,11 @@ async fn progress(
         .bind(step.cursor.map(|(_, event)| event.to_string()))
         .bind(now.0)
         .bind(until.0);
-    Ok(run(conn, statement).await? == 1)
+    if run(conn, statement).await? == 0 {
+        return Ok(false);
+    }
+    let sql = "SELECT 1 FROM replays WHERE id = $1 AND state = 'running'";
+    Ok(sqlx::query(sql).bind(id.to_string()).fetch_optional(conn).await?.is_some())
 }
 
 async fn release(conn: &mut Conn, id: ReplayId, runner: OwnerId) -> Result<(), Fault> {

@@ -37,7 +37,7 @@ pub use insight::{
 pub use notices::{Notice, NoticeKind, Notices};
 pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
 pub use reach::Reach;
-pub use replays::{Replay, ReplayItem, ReplayState, ReplayStep, Replays, Selection, What};
+pub use replays::{PAUSED_HOLD, Replay, ReplayItem, ReplayState, ReplayStep, Replays, Selection, What};
 pub use sequence_lock::{Lease, Mark, SequenceLock};
 pub use steerings::{Steered, Steerings};
 pub use store::{

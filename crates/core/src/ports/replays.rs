@@ -9,6 +9,10 @@ use crate::ids::{EventId, OwnerId, ProjectId, ReplayId, Sequence, WebhookId};
 use crate::time::Millis;
 use crate::webhook::Webhook;
 
+/// For how long, in milliseconds, a replay that was paused is kept for whoever runs it: a step that is on its way ends
+/// sooner, and is noted then.
+pub const PAUSED_HOLD: i64 = 5_000;
+
 /// Which events are sent again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
@@ -143,7 +147,8 @@ pub trait Replays: Send + Sync {
     ) -> Result<Vec<Replay>, PortError>;
 
     /// Changes the state of one that is in any of these; returns it as it is then, or `None` when it is in another
-    /// state.
+    /// state. Whoever runs it learns that by its next [`progress`](Self::progress), and has [`PAUSED_HOLD`] for that:
+    /// one that is paused and resumed meanwhile is run by nobody else beside it.
     async fn turn(
         &self,
         project: ProjectId,
@@ -166,8 +171,9 @@ pub trait Replays: Send + Sync {
         bytes: usize,
     ) -> Result<(Vec<ReplayItem>, Option<(Sequence, EventId)>), PortError>;
 
-    /// Notes that the queue has taken so many more, up to this place, and keeps the replay for `runner` until `until`;
-    /// `false` when it does not run it any more, because it was paused, say.
+    /// Notes that the queue has taken so many more, up to this place, and keeps the replay for `runner` until `until`.
+    /// `false` when it is to be run no more: it was paused, say, and then this was noted; or someone else runs it, and
+    /// then it was not.
     async fn progress(
         &self,
         id: ReplayId,

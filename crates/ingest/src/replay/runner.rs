@@ -1,8 +1,9 @@
 //! Sends the events of replays, in their order, each as a message of its own to the one webhook: through the queue,
 //! behind what waits in the lane.
 //!
-//! A replay is run by one process at a time, which holds it for a while and goes on holding it with each step. A process
-//! that ends unheard leaves at most one step that is sent again, under the same ids, by which a copy is recognised.
+//! A replay is run by one job at a time, which holds it for a while and goes on holding it with each step. A process that
+//! ends unheard leaves at most one step that is sent again, under the same ids, by which a copy is recognised. A job learns
+//! with its next step that its replay was paused, and gives it back then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +37,15 @@ const STEP: (u32, usize) = (50, 4 << 20);
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs replays until it is stopped.
-pub(crate) async fn run(shared: Arc<Shared>, runner: OwnerId, stop: CancellationToken) {
+pub(crate) async fn run(shared: Arc<Shared>, process: OwnerId, stop: CancellationToken) {
     let mut running = JoinSet::new();
+    let mut jobs = 0_u64;
     loop {
         while running.len() < AT_ONCE {
             let now = shared.now();
+            // A job whose hold ran out is not the one that this process begins for the same replay.
+            jobs += 1;
+            let runner = job_id(process, jobs);
             match shared.ports.replays.claim(runner, now, until(now)).await {
                 Ok(Some(replay)) => {
                     let job = Job { shared: Arc::clone(&shared), runner, stop: stop.clone(), replay, first: true };
@@ -107,7 +112,7 @@ impl Job {
             match self.step().await {
                 // Evenly spaced, so that the rate holds over every second.
                 Ok(sent) => next = begun + self.pause(sent),
-                Err(Halt::Over) => return,
+                Err(Halt::Over) => break,
                 Err(Halt::Later(why)) => {
                     tracing::warn!(replay = %id, why, "a replay waits");
                     // It is held meanwhile, or someone else takes it.
@@ -208,6 +213,15 @@ impl Job {
     }
 }
 
+/// A job of a process: no two have the same.
+fn job_id(process: OwnerId, job: u64) -> OwnerId {
+    let mut hash = Sha256::new();
+    hash.update(b"spectrum-webhook replay job 1");
+    hash.update(process.0.as_bytes());
+    hash.update(job.to_be_bytes());
+    OwnerId(custom_id(hash))
+}
+
 /// The id of an event's resend by a replay: always the same one, so that a copy is recognised.
 fn resend_id(replay: ReplayId, event: EventId) -> EventId {
     let mut hash = Sha256::new();
@@ -227,5 +241,11 @@ mod tests {
         let id = |one, two| resend_id(ReplayId(replay(one)), EventId(event(two)));
         assert_eq!(id(1, 2), id(1, 2));
         assert!(id(1, 2) != id(2, 1) && id(1, 2) != id(1, 3));
+    }
+
+    #[test]
+    fn no_two_jobs_are_the_same_runner() {
+        let process = |id| OwnerId(uuid::Uuid::from_u128(id));
+        assert!(job_id(process(1), 1) != job_id(process(1), 2) && job_id(process(1), 1) != job_id(process(2), 1));
     }
 }

@@ -2,7 +2,7 @@
 
 use spectrum_webhook_core::delivery::{DeadReason, Fault};
 use spectrum_webhook_core::ids::{EventId, OwnerId, ReplayId, Sequence};
-use spectrum_webhook_core::ports::{Change, Replay, ReplayState, ReplayStep, Selection, What};
+use spectrum_webhook_core::ports::{Change, PAUSED_HOLD, Replay, ReplayState, ReplayStep, Selection, What};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::Webhook;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ pub async fn replays(fixture: &dyn Fixture<StoreWorld>) {
         a_replay_is_kept_as_it_was_made_and_only_its_project_sees_it,
         open_letters_of_the_range_are_counted_and_come_in_their_order_from_the_cursor,
         one_process_runs_a_replay_until_its_time_is_over,
-        a_paused_replay_is_nobodys_until_it_is_resumed,
+        what_was_sent_before_a_pause_was_seen_counts_and_nobody_else_runs_it_till_then,
         a_replay_that_ended_stays_so,
     );
 }
@@ -135,22 +135,37 @@ async fn one_process_runs_a_replay_until_its_time_is_over(world: StoreWorld) {
     assert_eq!(claims(&scene, one, 204, 400).await, Some(replay.id));
 }
 
-async fn a_paused_replay_is_nobodys_until_it_is_resumed(world: StoreWorld) {
+async fn what_was_sent_before_a_pause_was_seen_counts_and_nobody_else_runs_it_till_then(world: StoreWorld) {
     let (scene, replay) = created(world).await;
-    let (one, port) = (owner(), &scene.world.replays);
+    let (one, other, port) = (owner(), owner(), &scene.world.replays);
     assert_eq!(claims(&scene, one, 1, 100).await, Some(replay.id));
     let turn = async |from: &[ReplayState], to| {
         let turned = port.turn(scene.project, replay.id, from, to, NOW).await.expect("turn");
         turned.map(|replay| replay.state)
     };
-    assert_eq!(turn(&[ReplayState::Running], ReplayState::Paused).await, Some(ReplayState::Paused));
-    let step = ReplayStep { sent: 1, cursor: None };
+    let pause = async || turn(&[ReplayState::Running], ReplayState::Paused).await;
+    let resume = async || turn(&[ReplayState::Paused], ReplayState::Running).await;
+    let sent = |sent| ReplayStep { sent, cursor: Some((Sequence(5), EventId(Uuid::from_u128(9)))) };
     let at = |after| Millis(NOW.0 + after);
-    assert!(!port.progress(replay.id, one, step, at(2), at(100)).await.expect("progress"));
-    assert_eq!(claims(&scene, one, 1_000, 2_000).await, None);
-    assert_eq!(turn(&[ReplayState::Running], ReplayState::Paused).await, None, "it is in another state");
-    assert_eq!(turn(&[ReplayState::Paused], ReplayState::Running).await, Some(ReplayState::Running));
-    assert_eq!(claims(&scene, one, 1_001, 2_000).await, Some(replay.id), "at once");
+    // Paused and resumed within a step: the same one goes on.
+    assert_eq!((pause().await, resume().await), (Some(ReplayState::Paused), Some(ReplayState::Running)));
+    assert_eq!(claims(&scene, other, 2, 100).await, None, "it is run");
+    assert!(port.progress(replay.id, one, sent(1), at(3), at(100)).await.expect("progress"));
+    // Paused: who runs it notes what it sent, and learns that it is to end.
+    assert_eq!(pause().await, Some(ReplayState::Paused));
+    assert_eq!(pause().await, None, "it is in another state");
+    assert!(!port.progress(replay.id, one, sent(2), at(4), at(100)).await.expect("progress"));
+    let read = port.replay(scene.project, replay.id).await.expect("read").expect("a replay");
+    assert_eq!((read.sent, read.cursor), (3, sent(0).cursor));
+    port.release(replay.id, one).await.expect("release");
+    assert_eq!(claims(&scene, other, 1_000, 2_000).await, None, "it is paused");
+    assert_eq!(resume().await, Some(ReplayState::Running));
+    assert_eq!(claims(&scene, other, 1_001, 2_000).await, Some(replay.id), "at once");
+    // One whose runner ended unheard is run again when its time is over.
+    assert!(port.progress(replay.id, other, sent(0), at(1_002), at(100_000)).await.expect("progress"));
+    assert_eq!((pause().await, resume().await), (Some(ReplayState::Paused), Some(ReplayState::Running)));
+    assert_eq!(claims(&scene, one, PAUSED_HOLD, 100_000).await, None);
+    assert_eq!(claims(&scene, one, PAUSED_HOLD + 1, 100_000).await, Some(replay.id), "sooner than it was held for");
 }
 
 async fn a_replay_that_ended_stays_so(world: StoreWorld) {
