@@ -75,13 +75,39 @@ impl Span {
     }
 }
 
-/// What was seen of a span: the samples of each stretch, in their order.
+/// What was seen of one stretch.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Stretch {
+    /// Its first attempts, in their order.
+    pub samples: Vec<Sample>,
+    /// When the last attempt of it started, where there may be more than were looked at.
+    pub last: Option<Millis>,
+}
+
+impl Stretch {
+    /// How many attempts one sample stands for: more than one where there were more than were looked at. Those are taken
+    /// to have come as fast as the first ones, until the last.
+    fn weight(&self) -> f64 {
+        let (Some(first), Some(seen), Some(last)) = (self.samples.first(), self.samples.last(), self.last) else {
+            return 1.0;
+        };
+        let since_first = |at: Millis| (at.0 - first.started_at.0).max(0) as f64;
+        let (seen, all) = (since_first(seen.started_at), since_first(last));
+        if all <= seen {
+            return 1.0;
+        }
+        let count = self.samples.len() as f64;
+        (1.0 + (count - 1.0).max(1.0) * all / seen.max(1.0)) / count
+    }
+}
+
+/// What was seen of a span.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Rates {
     /// The span.
     pub span: Span,
-    /// The samples, one list for each stretch.
-    pub stretches: Vec<Vec<Sample>>,
+    /// What was seen of each stretch of it.
+    pub stretches: Vec<Stretch>,
 }
 
 /// A stretch, or several, in numbers.
@@ -126,10 +152,10 @@ impl Rates {
         let mut weighed: Vec<(u32, f64)> = Vec::new();
         let (mut outcomes, mut estimated) = ([0.0; 4], false);
         for at in range {
-            let Some(samples) = self.stretches.get(at) else { continue };
-            let weight = self.weight(at);
+            let Some(stretch) = self.stretches.get(at) else { continue };
+            let weight = stretch.weight();
             estimated |= weight > 1.0;
-            for sample in samples {
+            for sample in &stretch.samples {
                 weighed.push((sample.total_ms, weight));
                 let place = Outcome::ALL.iter().position(|outcome| *outcome == sample.outcome).unwrap_or(0);
                 outcomes[place] += weight;
@@ -148,18 +174,6 @@ impl Rates {
         let outcomes = outcomes.map(|count| count.round() as u64);
         Summary { attempts: outcomes.iter().sum(), estimated, outcomes, p50: percentile(0.5), p95: percentile(0.95) }
     }
-
-    /// How many attempts one sample of a stretch stands for: more than one where there were more than were looked at.
-    /// Those went on as they began.
-    fn weight(&self, at: usize) -> f64 {
-        let (Some(samples), Span { width, most, .. }) = (self.stretches.get(at), self.span) else { return 1.0 };
-        if samples.len() < usize::from(most) {
-            return 1.0;
-        }
-        let begin = self.span.begin(at);
-        let seen = samples.last().map_or(width, |last| last.started_at.0 - begin.0 + 1);
-        (width as f64 / seen.clamp(1, width) as f64).max(1.0)
-    }
 }
 
 #[cfg(test)]
@@ -172,10 +186,14 @@ mod tests {
         Sample { started_at: Millis(at), total_ms, outcome: Outcome::of(status) }
     }
 
+    fn whole(samples: Vec<Sample>) -> Stretch {
+        Stretch { samples, last: None }
+    }
+
     #[test]
     fn what_was_looked_at_whole_is_counted_exactly() {
         let first = vec![sample(1_000, 10, Some(200)), sample(1_050, 30, Some(404)), sample(1_099, 20, None)];
-        let rates = Rates { span: SPAN, stretches: vec![first, Vec::new()] };
+        let rates = Rates { span: SPAN, stretches: vec![whole(first), Stretch::default()] };
         let whole = rates.whole();
         assert_eq!((whole.attempts, whole.estimated, whole.outcomes), (3, false, [1, 1, 0, 1]));
         assert_eq!((whole.p50, whole.p95), (Some(20), Some(30)));
@@ -184,14 +202,32 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_with_more_than_is_looked_at_goes_on_as_it_began() {
-        let busy: Vec<Sample> = (0..4).map(|at| sample(1_100 + at * 5 + 4, 10, Some(200))).collect();
-        let rates = Rates { span: SPAN, stretches: vec![vec![sample(1_000, 90, Some(503))], busy] };
-        let whole = rates.whole();
-        // Four in 20 of 100 ms are twenty in all, and the other stretch has one.
-        assert_eq!((whole.attempts, whole.estimated, whole.outcomes), (21, true, [20, 0, 1, 0]));
-        assert_eq!((whole.p50, whole.p95), (Some(10), Some(10)), "by their weight, not by their number");
-        assert!(!rates.stretch(0).estimated);
+    fn a_stretch_with_more_than_is_looked_at_goes_on_as_it_began_until_its_last_attempt() {
+        let rates = |last| {
+            let samples = (0..4).map(|at| sample(1_104 + at * 5, 10, Some(200))).collect();
+            let busy = Stretch { samples, last: Some(Millis(last)) };
+            Rates { span: SPAN, stretches: vec![whole(vec![sample(1_000, 90, Some(503))]), busy] }
+        };
+        // One every 5 ms are twenty, and the other stretch has one.
+        let summary = rates(1_199).whole();
+        assert_eq!((summary.attempts, summary.estimated, summary.outcomes), (21, true, [20, 0, 1, 0]));
+        assert_eq!((summary.p50, summary.p95), (Some(10), Some(10)), "by their weight, not by their number");
+        assert!(!rates(1_199).stretch(0).estimated);
+        // A burst that ended is no bigger than it was.
+        let burst = rates(1_124).stretch(1);
+        assert_eq!((burst.attempts, burst.estimated), (5, true));
+        let all = rates(1_119).stretch(1);
+        assert_eq!((all.attempts, all.estimated), (4, false), "there were no more");
+    }
+
+    #[test]
+    fn many_attempts_in_one_moment_are_no_reason_to_divide_by_nothing() {
+        let samples = vec![sample(1_000, 1, None); 4];
+        let stretch = Stretch { samples, last: Some(Millis(1_002)) };
+        let rates = Rates { span: SPAN, stretches: vec![stretch] };
+        assert_eq!(rates.whole().attempts, 7);
+        let single = Stretch { samples: vec![sample(1_000, 1, None)], last: Some(Millis(1_010)) };
+        assert_eq!(Rates { span: SPAN, stretches: vec![single] }.whole().attempts, 11);
     }
 
     #[test]

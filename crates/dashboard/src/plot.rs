@@ -170,7 +170,7 @@ pub(crate) fn table(rates: &Rates) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
-    use spectrum_webhook_core::rates::{Outcome, Sample, Span};
+    use spectrum_webhook_core::rates::{Outcome, Sample, Span, Stretch};
     use spectrum_webhook_core::time::Millis;
 
     use super::*;
@@ -179,7 +179,9 @@ mod tests {
         let sample = |at, total_ms, outcome| Sample { started_at: Millis(at), total_ms, outcome };
         let first = vec![sample(0, 10, Outcome::Taken), sample(1, 30, Outcome::Refused)];
         let span = Span { from: Millis(0), width: 60_000, stretches: 3, most: 10 };
-        Rates { span, stretches: vec![first, Vec::new(), vec![sample(120_001, 90, Outcome::Taken)]] }
+        let third = vec![sample(120_001, 90, Outcome::Taken)];
+        let stretches = [first, Vec::new(), third].map(|samples| Stretch { samples, last: None });
+        Rates { span, stretches: stretches.into() }
     }
 
     #[test]

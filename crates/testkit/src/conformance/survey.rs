@@ -83,7 +83,8 @@ async fn rates_are_sampled_stretch_by_stretch(world: SurveyWorld) {
     let scope = Scope::Webhook(here.seen.scene.webhooks[0]);
     let rates = here.survey.rates(scope, SPAN).await.expect("rates");
     assert_eq!((rates.span, rates.stretches.len()), (SPAN, 20));
-    let lengths: Vec<usize> = rates.stretches.iter().map(Vec::len).filter(|length| *length > 0).collect();
+    let lengths: Vec<usize> =
+        rates.stretches.iter().map(|stretch| stretch.samples.len()).filter(|length| *length > 0).collect();
     assert_eq!(lengths, [2, 1, 1]);
     let whole = rates.whole();
     assert_eq!((whole.attempts, whole.outcomes, whole.estimated), (4, [1, 1, 1, 1], false));
@@ -95,7 +96,8 @@ async fn a_busy_stretch_is_looked_at_no_further_than_asked(world: SurveyWorld) {
     let attempts: Vec<AttemptRecord> = (0..100).map(|after| here.attempt(0, after, answered(200), 7)).collect();
     here.seen.record(&attempts).await;
     let rates = here.survey.rates(Scope::Deployment, SPAN).await.expect("rates");
-    assert_eq!(rates.stretches[0].len(), 5);
+    assert_eq!(rates.stretches[0].samples.len(), 5);
+    assert_eq!(rates.stretches[0].last, Some(Millis(NOW.0 + 99)));
     let whole = rates.whole();
     assert_eq!((whole.attempts, whole.estimated, whole.p95), (100, true, Some(7)));
 }

@@ -180,6 +180,13 @@ async fn everything_is_done_without_scripts_as_well() {
     .await;
 }
 
+/// How long the server took for a page, in milliseconds.
+async fn took(browser: &Browser, path: &str) -> f64 {
+    browser.go(path).await;
+    let script = "const one = performance.getEntriesByType('navigation')[0]; return one.responseEnd - one.requestStart";
+    browser.run(script, Vec::new()).await.as_f64().expect("a number")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_stay_quick_over_ten_thousand_attempts() {
     on_both(&SETTINGS, async |server| {
@@ -205,24 +212,33 @@ async fn pages_stay_quick_over_ten_thousand_attempts() {
         let all = i64::try_from(HOOKS * EVENTS).expect("small");
         client.wait_for_metric("deliveries_delivered_total", |done| done == all, PATIENCE * 3).await;
 
-        let browser = at(&server).await;
-        browser.sign_in(&project.id, &project.secret).await;
-        browser.shows("10 webhooks of this project").await;
+        let few = server.create_project("few").await;
         let hook = &hooks[0].id;
-        for path in [
-            page(&project, ""),
-            page(&project, "/log"),
-            page(&project, "/log?outcome=failed"),
-            page(&project, &format!("/webhooks/{hook}")),
-            page(&project, &format!("/webhooks/{hook}?span=day")),
+        let beside = client.register(&few, &receiver.url("/few")).await;
+        accept(&client, &few, crate::world::text("few", 1)).await;
+        client.wait_for_metric("deliveries_delivered_total", |done| done > all, PATIENCE).await;
+        let browser = at(&server).await;
+        browser.sign_in_as_operator(OPERATOR).await;
+        for (name, many, few) in [
+            ("webhooks", page(&project, ""), page(&few, "")),
+            ("log", page(&project, "/log"), page(&few, "/log")),
+            ("failures", page(&project, "/log?outcome=failed"), page(&few, "/log?outcome=failed")),
+            ("webhook", page(&project, &format!("/webhooks/{hook}")), page(&few, &format!("/webhooks/{}", beside.id))),
+            (
+                "day",
+                page(&project, &format!("/webhooks/{hook}?span=day")),
+                page(&few, &format!("/webhooks/{}?span=day", beside.id)),
+            ),
         ] {
-            browser.go(&path).await;
-            let took =
-                "const one = performance.getEntriesByType('navigation')[0]; return one.responseEnd - one.requestStart";
-            let took = browser.run(took, Vec::new()).await.as_f64().expect("a number");
-            println!("{path}: {took:.0} ms");
-            // A debug build on a machine that does other things as well: what reads the whole log takes much longer.
-            assert!(took < 3_000.0, "{path} took {took:.0} ms");
+            let (mut most, mut least) = (f64::MAX, f64::MAX);
+            for _ in 0..5 {
+                most = most.min(took(&browser, &many).await);
+                least = least.min(took(&browser, &few).await);
+            }
+            println!("{name}: {most:.0} ms, {least:.0} ms over one attempt");
+            // What reads the whole log takes as many times longer as there are more attempts.
+            let bound = 50.0 * least.max(2.0);
+            assert!(most < bound, "{name}: {most:.0} ms over ten thousand attempts, {least:.0} ms over one");
         }
         browser.close().await;
     })

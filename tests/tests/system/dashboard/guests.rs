@@ -38,7 +38,7 @@ async fn another_projects_pages_are_not_found_and_a_lost_secret_ends_a_session()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_session_leads_to_sign_in_and_back() {
-    let server = Server::start(Settings::quick().set("SPECTRUM_DASHBOARD_SESSION", "2s")).await;
+    let server = Server::start(Settings::quick().set("SPECTRUM_DASHBOARD_SESSION", "10s")).await;
     let project = server.create_project("short").await;
     let browser = at(&server).await;
     browser.sign_in(&project.id, &project.secret).await;
