@@ -407,7 +407,7 @@ async fn the_file_of_a_newer_release_is_refused() {
     sqlx::query(newer).execute(&mut conn).await.expect("insert");
     conn.close().await.expect("close");
     let error = Database::open(options(&dir), key()).await.err().expect("refused");
-    assert!(matches!(error, OpenError::Newer { found: 999, known: 3, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 999, known, .. } if known < 999), "{error}");
 }
 
 #[tokio::test]
