@@ -46,6 +46,14 @@ async fn a_failing_and_a_healthy_webhook_are_told_apart_by_the_log_the_event_and
     let unknown = world.run(&["event", "show", &uuid::Uuid::nil().to_string()]).await;
     assert_eq!(unknown.status.code(), Some(4));
 
+    let to = ["event", "resend", &event, "--webhook", &healthy];
+    let again = data(&world.run(&[&to[..], &["--json"]].concat()).await);
+    assert_eq!(again["eventId"], json!(event), "{again}");
+    let resent = |explained: &Value| explained["webhooks"].to_string().contains(again["id"].as_str().expect("an id"));
+    world.until(&["event", "show", &event, "--json"], resent).await;
+    let unknown = uuid::Uuid::nil().to_string();
+    assert_eq!(world.run(&["event", "resend", &unknown, "--webhook", &healthy]).await.status.code(), Some(4));
+
     a_resend_is_told_apart(&world, &failing, &event).await;
 
     let show = ["webhook", "show", &failing, "--json"];

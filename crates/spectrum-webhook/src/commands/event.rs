@@ -1,14 +1,16 @@
-//! `event`: posting events, and where one stands.
+//! `event`: posting events, where one stands, and one once more.
 
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::output::{Row, Tint, text};
 use super::{say, send, with_api};
 use crate::api_client::call::Call;
-use crate::cli::event::{Event, Show};
+use crate::cli::event::{Event, Resend, Show};
 
+/// The fields of an answer to `resend`.
+const RESENT: [&str; 2] = ["id", "eventId"];
 const HEAD: [&str; 7] = ["webhook", "stands", "since", "attempts", "last attempt", "next", "URL"];
 
 /// Runs one of them.
@@ -19,7 +21,16 @@ pub(super) fn event(command: Event) -> anyhow::Result<ExitCode> {
     match command {
         Event::Send(arguments) => send::send(arguments),
         Event::Show(arguments) => show(&arguments),
+        Event::Resend(arguments) => resend(&arguments),
     }
+}
+
+fn resend(arguments: &Resend) -> anyhow::Result<ExitCode> {
+    with_api(&arguments.common, async |api, output| {
+        let path = format!("events/{}/resend", arguments.event);
+        let to = json!({ "webhookId": arguments.webhook });
+        output.one(&api.make(Call::post(&path, Some(&to))).await?, &RESENT)
+    })
 }
 
 /// Where an event stands: one line for each webhook, and then why in words.

@@ -2,7 +2,7 @@
 
 use spectrum_webhook_receiver::{Always, Receiver, Reply};
 use spectrum_webhook_testkit::process::Server;
-use spectrum_webhook_testkit::services::shared;
+use spectrum_webhook_testkit::services::{Redis, shared};
 
 use super::{OPERATOR, SETTINGS, at};
 use crate::world::{accept_texts, on_both, taken};
@@ -40,8 +40,9 @@ async fn an_operator_sees_the_books_the_processes_and_every_project() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_processes_of_a_cluster_say_who_holds_which_partitions_and_a_killed_one_is_seen() {
-    let (rabbit, redis, postgres) = tokio::join!(shared().rabbit(), shared().redis(), shared().postgres());
+async fn the_processes_of_a_cluster_say_who_holds_which_partitions_and_what_is_down_is_seen() {
+    let redis = Redis::start().await;
+    let (rabbit, postgres) = tokio::join!(shared().rabbit(), shared().postgres());
     let settings = crate::cluster::settings(&rabbit.url(), &redis.url(), &postgres.database().await)
         .set("SPECTRUM_OPERATOR_TOKEN", OPERATOR);
     let ingest = Server::start_as("ingest", settings.clone()).await;
@@ -57,5 +58,14 @@ async fn the_processes_of_a_cluster_say_who_holds_which_partitions_and_a_killed_
     second.kill().await;
     browser.wait("its silence", &format!("{rows} && row.innerText.includes('Silent')).length === 1")).await;
     browser.wait("the other to have all", &format!("{rows} && row.innerText.includes('0–11')).length === 1")).await;
+    let is = |tone: &str| {
+        let services = "[...document.querySelectorAll('.services li')]";
+        format!("{services}.some((one) => one.innerText.includes('redis') && one.querySelector('.chip.{tone}'))")
+    };
+    browser.wait("Redis to be up", &is("good")).await;
+    redis.kill().await;
+    browser.wait("Redis to be down", &is("bad")).await;
+    redis.start_again().await;
+    browser.wait("Redis to be back", &is("good")).await;
     browser.close().await;
 }
