@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 use crate::limits::{SignIns, Streams};
+use crate::pages::overview::Kept;
 use crate::session::Seal;
 use crate::settings::Settings;
 
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) seal: Seal,
     pub(crate) sign_ins: SignIns,
     pub(crate) streams: Streams,
+    pub(crate) kept: Kept,
     /// Ends live pages, so that a stop need not wait for them.
     pub(crate) stop: CancellationToken,
 }
@@ -55,8 +57,8 @@ impl Dashboard {
     pub fn new(ports: Ports, api: Router, settings: Settings, clock: Clock, stop: CancellationToken) -> Self {
         let seal = Seal::new(&settings.key);
         let api = Api::new(api);
-        let (sign_ins, streams) = (SignIns::default(), Streams::default());
-        Self(Arc::new(Shared { ports, api, settings, clock, seal, sign_ins, streams, stop }))
+        let (sign_ins, streams, kept) = (SignIns::default(), Streams::default(), Kept::default());
+        Self(Arc::new(Shared { ports, api, settings, clock, seal, sign_ins, streams, kept, stop }))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

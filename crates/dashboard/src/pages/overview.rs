@@ -24,6 +24,8 @@ use crate::words::{self, Chip, Html};
 const EVERY: Duration = Duration::from_secs(2);
 /// How often it draws its plots anew.
 const PLOTS_EVERY: Duration = Duration::from_secs(10);
+/// How often what is costly is read, once for all who look on.
+const COSTLY_EVERY: Duration = Duration::from_secs(10);
 /// A process that has said nothing for so long is silent, in milliseconds: it reports every 5 s.
 const SILENT: i64 = 20_000;
 /// One that is silent is shown for so long.
@@ -74,6 +76,7 @@ struct Shown {
 }
 
 /// A URL that is slow.
+#[derive(Clone)]
 struct Slow {
     project: ProjectId,
     webhook: WebhookId,
@@ -136,18 +139,44 @@ fn services(members: &[Member]) -> Vec<(String, Chip, String)> {
     seen.into_iter().map(|(name, troubles)| (name.to_owned(), chip(&troubles), troubles.join("; "))).collect()
 }
 
+/// What takes the longer to read the more there is in the store.
+struct Costly {
+    totals: Totals,
+    backlogs: Vec<Waiting>,
+    slowest: Vec<Slow>,
+}
+
+/// The last such reading, so that many who look on cost no more than one.
+#[derive(Default)]
+pub(crate) struct Kept(tokio::sync::Mutex<Option<(Instant, Arc<Costly>)>>);
+
+impl Kept {
+    /// The last reading, or a new one where that is too old. One reads; others who come meanwhile wait for it.
+    async fn read(&self, shared: &Shared) -> Result<Arc<Costly>, Trouble> {
+        let mut kept = self.0.lock().await;
+        if let Some((at, costly)) = kept.as_ref()
+            && at.elapsed() < COSTLY_EVERY
+        {
+            return Ok(Arc::clone(costly));
+        }
+        let survey = &shared.ports.survey;
+        let hour_ago = Millis(shared.now().0.saturating_sub(HOUR));
+        let (totals, backlogs, paces) =
+            futures::try_join!(survey.holds(), survey.largest_backlogs(FEW), survey.paces(hour_ago))?;
+        let costly = Arc::new(Costly { totals, backlogs, slowest: slowest(paces) });
+        *kept = Some((Instant::now(), Arc::clone(&costly)));
+        Ok(costly)
+    }
+}
+
 /// The books, and the rest.
 async fn read(shared: &Shared) -> Result<(Html, Html), Trouble> {
     let now = shared.now();
     let ports = &shared.ports;
     let ago = |millis: i64| Millis(now.0.saturating_sub(millis));
-    let (totals, members, outages, backlogs, paces) = futures::try_join!(
-        ports.survey.holds(),
-        ports.fleet.members(ago(SHOWN)),
-        ports.survey.outages(Scope::Deployment, None, FEW),
-        ports.survey.largest_backlogs(FEW),
-        ports.survey.paces(ago(HOUR)),
-    )?;
+    let costly = shared.kept.read(shared).await?;
+    let (members, outages) =
+        futures::try_join!(ports.fleet.members(ago(SHOWN)), ports.survey.outages(Scope::Deployment, None, FEW),)?;
     let is_silent = |member: &Member| member.seen_at < ago(SILENT);
     let live: Vec<Member> = members.iter().filter(|member| !is_silent(member)).cloned().collect();
     let counts = live.iter().map(|member| member.counts).fold(Counts::default(), Counts::and);
@@ -168,14 +197,14 @@ async fn read(shared: &Shared) -> Result<(Html, Html), Trouble> {
         partitions: ranges(&member.partitions),
         member,
     });
-    let books = BooksPart { totals, balances: counts.came() == counts.went(), counts, now };
+    let books = BooksPart { totals: costly.totals, balances: counts.came() == counts.went(), counts, now };
     let rest = NowPart {
         members: shown.collect(),
         services: services(&live),
         unheld: Some(all.saturating_sub(held.len())).filter(|unheld| *unheld > 0),
         outages: urls,
-        backlogs,
-        slowest: slowest(paces),
+        backlogs: costly.backlogs.clone(),
+        slowest: costly.slowest.clone(),
         now,
     };
     Ok((Html(part(&books)), Html(part(&rest))))
