@@ -179,14 +179,15 @@ pub(crate) async fn live(signed: Signed, place: Place) -> Answer {
 
 /// `POST /dashboard/projects/{project}/events/{event}/again`
 ///
-/// To one webhook, or to all that it can be sent to. A dead letter of it is closed by it.
+/// To one webhook, or to all that it can be sent to; not where it is on its way, so that a form that is sent twice sends
+/// one. A dead letter of it is closed by it.
 pub(crate) async fn again(Posted { signed, form, place }: Posted) -> Answer {
     let project = signed.project(&place).await?;
     let (facts, timelines) = read(&signed.shared, &project, event_id(&place)?).await?;
     let wanted = ids::usual(form.text("webhook")).map(WebhookId);
     let chosen = timelines.iter().filter(|timeline| wanted.is_none_or(|id| id == timeline.webhook));
     let (mut sent, mut refused) = (0, None);
-    for timeline in chosen.filter(|timeline| timeline.again || wanted.is_some()) {
+    for timeline in chosen.filter(|timeline| timeline.again) {
         let (webhook, event) = (timeline.webhook, facts.event);
         let (path, body) = match timeline.letter(event) {
             Some(letter) => (format!("/webhooks/{webhook}/dead-letters/{letter}/resend"), None),
@@ -199,7 +200,9 @@ pub(crate) async fn again(Posted { signed, form, place }: Posted) -> Answer {
     }
     match refused {
         Some(refusal) if sent == 0 => Err(refusal.into()),
-        _ if sent == 0 => Err(Trouble::unfit("There is no webhook that it can be sent to again.")),
+        _ if sent == 0 => Err(Trouble::unfit(
+            "It is on its way there already, or the webhook is disabled or removed. Look at its timeline.",
+        )),
         refused => {
             let did = if refused.is_some() { "some-resent" } else { "resent" };
             let to = format!("/dashboard/projects/{}/events/{}?did={did}", project.id, facts.event);

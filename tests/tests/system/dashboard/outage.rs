@@ -1,6 +1,7 @@
 //! A URL that is down, and comes back.
 
 use http::StatusCode;
+use serde_json::json;
 use spectrum_webhook_receiver::{Always, Receiver, Reply};
 
 use super::{OPERATOR, SETTINGS, page, signed_in};
@@ -21,7 +22,7 @@ async fn an_outage_is_shown_while_it_lasts_and_afterwards() {
         let hook = client.register(&project, &receiver.url("/down")).await;
         let browser = signed_in(&server, &project).await;
         browser.shows("Idle").await;
-        accept_texts(&client, &project, "down", 5).await;
+        let events = accept_texts(&client, &project, "down", 5).await;
         // The list changes by itself.
         browser.wait("a chip", "document.querySelector('.hook .chip.bad')?.innerText === 'Down'").await;
         browser.press(&hook.url).await;
@@ -29,6 +30,13 @@ async fn an_outage_is_shown_while_it_lasts_and_afterwards() {
         browser.shows("because the URL answered 502").await;
         browser.wait("what waits", "document.querySelector('#state').innerText.includes('oldest')").await;
         browser.wait("the outage", "document.querySelector('#outages-title + ol .chip.bad')").await;
+
+        // What waits is not sent twice by a form of a page that is out of date.
+        let form = "const call = new XMLHttpRequest(); call.open('POST', arguments[0], false); \
+                    call.send(new URLSearchParams({ token: document.querySelector('input[name=token]').value, webhook: arguments[1] })); \
+                    return call.status";
+        let again = page(&project, &format!("/events/{}/again", events[0].id));
+        assert_eq!(browser.run(form, vec![json!(again), json!(hook.id)]).await, json!(422));
 
         receiver.behave(Always(Reply::ok()));
         browser.fill("#resume-reason", "the server is up again").await;
