@@ -87,7 +87,7 @@ screenshots: setup ## Pictures of the dashboard's main pages, into docs/pictures
 	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
 	@mkdir -p docs/pictures
 	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" SCREENSHOTS="$$(realpath docs/pictures)" \
-		cargo test --package spectrum-webhook-tests --test system dashboard::pictures -- --ignored --nocapture
+		cargo test --package spectrum-webhook-tests --test system dashboard::pictures -- --nocapture
 
 bench: setup ## The release build beside the limit of this machine: MEASURES=name,name BACKENDS=name ROUNDS=n (docs/performance.md)
 	@cargo build --release --quiet --package spectrum-webhook --package spectrum-webhook-bench --bins

@@ -1,5 +1,5 @@
-//! Notices of what an owner's changes do, and the history of outages, written in the same transaction. No notice is written while nobody is to be
-//! told, and none of the webhooks of whoever is told: that would go round in circles.
+//! Notices of what an owner's changes do, and the history of outages, written in the same transaction. No notice is
+//! written while nobody is to be told, and none of the webhooks of whoever is told: that would go round in circles.
 
 use spectrum_webhook_core::ids::WebhookId;
 use spectrum_webhook_core::ports::{LaneMode, LaneRecord, NoticeKind};

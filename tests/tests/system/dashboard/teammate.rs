@@ -81,7 +81,20 @@ async fn a_webhook_is_added_watched_and_looked_into() {
         browser.press("As it was signed").await;
         let raw = browser.text("pre.raw .mark-body").await;
         assert_eq!(raw, String::from_utf8_lossy(&third.body));
-        assert!(browser.text("pre.raw .mark-prefix").await.starts_with("v0:"));
+        let sent = receiver.look(|memory| {
+            let mut requests = memory.at("/hook");
+            requests.find(|request| request.event_id() == Some(third.id.as_str())).cloned()
+        });
+        let sent = sent.expect("the first attempt");
+        let header = |name: &str| sent.headers.get(name);
+        let prefix = browser.text("pre.raw .mark-prefix").await;
+        assert_eq!(prefix, format!("v0:{}:", header("x-spectrum-timestamp").expect("a time stamp")));
+        let shown = "return [...document.querySelector('dl.headers').children].map((one) => [one.children[0].innerText, one.children[1].innerText])";
+        let shown: Vec<(String, String)> = serde_json::from_value(browser.run(shown, Vec::new()).await).expect("pairs");
+        assert!(shown.len() >= 12, "{shown:?}");
+        for (name, value) in shown.iter().filter(|(_, value)| !value.contains("not kept")) {
+            assert_eq!(header(&name.to_lowercase()), Some(value.as_str()), "{name}");
+        }
 
         // The event's page tells its way, and sends it again.
         browser.go(&page(&project, &format!("/events/{}", third.id))).await;
