@@ -18,11 +18,11 @@ use jiff::Timestamp;
 use crate::config::sources::Flags;
 
 /// The end of the year 9999, in UNIX seconds: later times are mistakes.
-const LATEST: u64 = 253_402_300_799;
+pub(crate) const LATEST: u64 = 253_402_300_799;
 
 /// Signed, ordered, durable webhooks.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 120)]
+#[command(version = crate::build::version(), about, max_term_width = 120)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Migrate(Flags),
     /// Check the settings and print what is in effect, secrets masked.
     CheckConfig(CheckConfig),
+    /// Ask the server of this machine whether it is ready; ends with 0 if it is, else with 1.
+    Health(Health),
     /// Look after projects; works beside a running server.
     #[command(subcommand)]
     Project(Project),
@@ -85,6 +87,17 @@ pub(crate) struct CheckConfig {
     #[arg(long)]
     pub(crate) table: bool,
     /// The settings.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// `health`.
+#[derive(Args)]
+pub(crate) struct Health {
+    /// Ask only whether it is alive.
+    #[arg(long)]
+    pub(crate) alive: bool,
+    /// The settings; `SPECTRUM_OPS_LISTEN` says where it is.
     #[command(flatten)]
     pub(crate) flags: Flags,
 }

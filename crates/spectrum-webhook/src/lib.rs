@@ -9,6 +9,7 @@
 //! | `api_client` | a client of the HTTP API |
 //! | `access`, `profiles` | which server a client command is for, and who asks |
 //! | `exit` | the exit codes |
+//! | `build` | what this program was built from |
 //! | `http` | an HTTP server with bounds and a clean stop |
 //! | `telemetry`, `gauges` | the log; metrics, health and readiness |
 //! | `fleet` | what this process says of itself to those who are on call |
@@ -16,6 +17,7 @@
 
 mod access;
 mod api_client;
+mod build;
 mod cli;
 mod commands;
 mod config;

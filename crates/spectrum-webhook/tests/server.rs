@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::Path;
+use std::process::Stdio;
 
 use common::{Server, binary, client, complaint, create_project, printed, run};
 use reqwest::StatusCode;
@@ -20,11 +21,71 @@ async fn a_server_starts_on_free_ports_is_ready_and_stops_cleanly() {
         }
     };
     tokio::time::timeout(common::PATIENCE, ready).await.expect("readiness in time");
+    for (asked, said) in [(&["health"][..], "ready"), (&["health", "--alive"], "ok")] {
+        let healthy = run(binary().args(asked).env("SPECTRUM_OPS_LISTEN", &server.ops["http://".len()..])).await;
+        assert!(healthy.status.success(), "{}", complaint(&healthy));
+        assert_eq!(printed(&healthy).trim(), said);
+    }
     let metrics = get("/metrics").await.text().await.expect("text");
     for name in ["spectrum_webhook_accepted_total", "spectrum_webhook_partitions_held", "process_open_fds"] {
         assert!(metrics.lines().any(|line| line.starts_with(name)), "{name}: {metrics}");
     }
     assert_eq!(server.terminate().await, Some(0));
+}
+
+#[tokio::test]
+async fn health_says_why_a_server_is_not_ready_or_cannot_be_asked() {
+    let asked = async |listens: &str, flags: &[&str]| {
+        let output = run(binary().arg("health").args(flags).env("SPECTRUM_OPS_LISTEN", listens)).await;
+        (output.status.code(), complaint(&output))
+    };
+    // A cluster whose database is not there: alive, and never ready.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nowhere = free.local_addr().expect("an address");
+    drop(free);
+    let mut waiting = binary();
+    waiting.arg("dispatcher").env("SPECTRUM_MASTER_KEY", "ab".repeat(32)).env("SPECTRUM_LOG_FORMAT", "json");
+    waiting.env("SPECTRUM_DATABASE_URL", format!("postgres://u:p@{nowhere}/d"));
+    waiting.env("SPECTRUM_AMQP_URL", format!("amqp://u:p@{nowhere}"));
+    waiting.env("SPECTRUM_REDIS_URL", format!("redis://{nowhere}"));
+    let ops = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listens = ops.local_addr().expect("an address").to_string();
+    drop(ops);
+    let mut child = waiting.env("SPECTRUM_OPS_LISTEN", &listens).stderr(Stdio::null()).spawn().expect("a server");
+    let alive = async {
+        while asked(&listens, &["--alive"]).await.0 != Some(0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, alive).await.expect("a life sign in time");
+    let (code, said) = asked(&listens, &[]).await;
+    assert_eq!((code, said.trim()), (Some(1), "spectrum-webhook: not ready: starting"));
+    child.kill().await.expect("an end");
+
+    let (code, said) = asked(&listens, &[]).await;
+    assert!(code == Some(1) && said.contains(&format!("http://{listens}/readyz does not answer")), "{said}");
+    let (code, said) = asked("127.0.0.1:0", &[]).await;
+    assert!(code == Some(2) && said.contains("SPECTRUM_OPS_LISTEN: port 0"), "{said}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_not_waited_for() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listens = silent.local_addr().expect("an address").to_string();
+    let output = run(binary().arg("health").env("SPECTRUM_OPS_LISTEN", &listens)).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("did not answer in 5s"), "{}", complaint(&output));
+}
+
+#[tokio::test]
+async fn the_version_names_the_commit_and_its_date_where_the_build_knew_them() {
+    let known = |value: Option<&str>| value.is_some_and(|value| !value.is_empty());
+    let version = printed(&run(binary().arg("--version")).await);
+    let plain = format!("spectrum-webhook {}", env!("CARGO_PKG_VERSION"));
+    assert!(version.starts_with(&plain), "{version}");
+    let (commit, changed) = (option_env!("BUILD_COMMIT"), option_env!("SOURCE_DATE_EPOCH"));
+    assert!(commit.is_none_or(|commit| version.contains(commit)), "{version}");
+    assert_eq!(version.trim() != plain, known(commit) || known(changed), "{version}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod completions;
 mod dead_letters;
 mod demo;
 mod event;
+mod health;
 mod listen;
 mod lists;
 mod migrate;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command, between: Between) -> anyhow::Result<ExitCode
         Command::Dispatcher(flags) => serve::serve(Role::Dispatcher, &crate::settings(flags)?, between),
         Command::Migrate(flags) => migrate::migrate(&crate::settings(flags)?),
         Command::CheckConfig(arguments) => check_config::check_config(arguments),
+        Command::Health(arguments) => health::health(arguments.alive, &crate::settings(arguments.flags)?),
         Command::Project(command) => project::project(command),
         Command::Listen(arguments) => listen::listen(arguments),
         Command::Send(arguments) => send::send(arguments),
