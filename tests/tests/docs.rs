@@ -1,5 +1,9 @@
-//! The documents point at what is there: files, headings, tests.
+//! The documents point at what is there: files, headings, tests, events of the log.
+
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "docs/log.rs"]
+mod log;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ mod outbox;
 mod pace;
 mod take_over;
 mod targets;
+mod tell;
 
 use std::sync::Arc;
 use std::time::Duration;

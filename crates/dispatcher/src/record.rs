@@ -94,12 +94,15 @@ impl Recorder {
 fn print(attempt: &AttemptRecord) {
     tracing::info!(
         event = %attempt.key.event,
+        resend = attempt.resend.map(tracing::field::display),
         webhook = %attempt.key.webhook,
         project = %attempt.project,
         event_type = attempt.event_type,
         sequence = attempt.sequence.0,
         attempt = attempt.number,
         ended = attempt.ended.last().code(),
+        next = attempt.next.code(),
+        next_at = attempt.next.at().map(|at| at.0),
         total_ms = attempt.total_ms,
         connect_ms = attempt.connect_ms,
         first_byte_ms = attempt.first_byte_ms,

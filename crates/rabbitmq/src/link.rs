@@ -320,7 +320,7 @@ impl Retries {
     async fn failed(&mut self, what: &'static str, why: &str) {
         self.failed = self.failed.saturating_add(1);
         if self.failed.is_power_of_two() {
-            tracing::warn!(why, failed = self.failed, "{what}: trying again");
+            tracing::warn!(what, why, failed = self.failed, "trying again");
         }
         let wait = self.schedule.wait(self.failed, None, &mut self.chance);
         tokio::time::sleep(Duration::from_millis(wait)).await;

@@ -496,7 +496,7 @@ impl Retries {
 
     async fn failed(&mut self, what: &'static str, why: &str) {
         if (self.failed + 1).is_power_of_two() {
-            tracing::warn!(why, failed = self.failed + 1, "{what}: trying again");
+            tracing::warn!(what, why, failed = self.failed + 1, "trying again");
         }
         self.wait().await;
     }

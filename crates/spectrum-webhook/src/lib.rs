@@ -11,7 +11,8 @@
 //! | `exit` | the exit codes |
 //! | `build` | what this program was built from |
 //! | `http` | an HTTP server with bounds and a clean stop |
-//! | `telemetry`, `gauges` | the log; metrics, health and readiness |
+//! | `log` | the log, and what a line of it may be |
+//! | `telemetry`, `gauges` | metrics, health and readiness |
 //! | `fleet` | what this process says of itself to those who are on call |
 //! | `commands` | one file for each command |
 
@@ -25,6 +26,7 @@ mod exit;
 mod fleet;
 mod gauges;
 mod http;
+mod log;
 mod profiles;
 mod telemetry;
 mod wire;

@@ -1,6 +1,5 @@
-//! The log; metrics, health and readiness on a listener of their own.
+//! Metrics, health and readiness, on a listener of their own.
 
-use std::io::IsTerminal as _;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -11,27 +10,6 @@ use axum::routing::get;
 use futures::future::BoxFuture;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use spectrum_webhook_core::ports::Reach;
-use tracing_subscriber::EnvFilter;
-
-use crate::config::LogFormat;
-
-/// Starts the log, on the standard error output.
-///
-/// # Errors
-/// When the filter is none, or a log was started before.
-pub(crate) fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    // Below `info` the AMQP client prints the frames of its handshake, with the password in them.
-    let filter = EnvFilter::try_new(format!("{filter},{QUIET}"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
-    };
-    started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
-}
-
-/// What is never logged in more detail than this, whatever the setting says.
-const QUIET: &str = "lapin=info,amq_protocol=info";
 
 /// One thing that readiness asks: `Err` says what is not ready.
 pub(crate) type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;

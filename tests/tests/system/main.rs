@@ -13,6 +13,7 @@
 //! | [`durability`] | `kill -9` at any moment loses and swaps nothing |
 //! | [`secrets`] | none is in the clear in what the program writes or answers |
 //! | [`see`] | where events stand, how webhooks are, the delivery log |
+//! | [`logs`] | an event's life in the log, what a line may be, and that nobody else writes one |
 //! | [`shutdown`] | SIGTERM neither loses nor repeats |
 //! | [`folders`] | data folders that are read-only, full, or in use |
 //! | [`cluster`] | several processes over RabbitMQ, Redis and PostgreSQL, through every single fault |
@@ -33,6 +34,7 @@ mod durability;
 mod folders;
 mod hostile;
 mod isolation;
+mod logs;
 mod ops;
 mod order;
 mod secrets;

@@ -41,7 +41,7 @@ pub use replays::{PAUSED_HOLD, Replay, ReplayItem, ReplayState, ReplayStep, Repl
 pub use sequence_lock::{Lease, Mark, SequenceLock};
 pub use steerings::{Steered, Steerings};
 pub use store::{
-    Archived, Backlog, Change, Committed, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals,
+    Archived, Backlog, Change, Committed, Happened, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals,
 };
 pub use survey::{Outage, OutageKey, Pace, Scope, Survey, Waiting};
 

@@ -165,6 +165,39 @@ pub struct Committed {
     pub more: bool,
     /// Projects whose registry version `Disable` raised, with the new version, to be announced.
     pub disabled: Vec<(ProjectId, RegistryVersion)>,
+    /// What there is to say of it in the log, in order.
+    pub happened: Vec<Happened>,
+}
+
+/// What became of a delivery or a webhook by a commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Happened {
+    /// A delivery became a dead letter.
+    Died {
+        /// The delivery.
+        key: DeliveryKey,
+        /// Why.
+        reason: DeadReason,
+    },
+    /// The webhook's URL is down.
+    OutageBegan {
+        /// The webhook.
+        webhook: WebhookId,
+    },
+    /// It is not down any more, or nothing is sent to it any more.
+    OutageEnded {
+        /// The webhook.
+        webhook: WebhookId,
+        /// When it began.
+        since: Millis,
+    },
+    /// The webhook was disabled.
+    Disabled {
+        /// The webhook.
+        webhook: WebhookId,
+        /// Why.
+        reason: DisabledReason,
+    },
 }
 
 /// A webhook with something at rest, as found at takeover.

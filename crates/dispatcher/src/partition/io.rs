@@ -17,6 +17,7 @@ use spectrum_webhook_core::webhook::Registry;
 
 use super::outbox::LaneWrite;
 use super::targets::Cell;
+use super::tell;
 use crate::Shared;
 use crate::holding::Holding;
 use crate::post::AttemptRequest;
@@ -133,6 +134,7 @@ impl Io {
         let commit = || self.shared.ports.store.commit(&self.lease, &changes);
         match self.persist("commit", commit).await {
             Ok(committed) => {
+                tell::committed(&writes, &committed);
                 for (project, version) in &committed.disabled {
                     let announced =
                         self.shared.ports.announcements.announce(self.lease.partition, *project, *version).await;
@@ -153,13 +155,13 @@ impl Io {
             // Without its mark a delivery is at worst made twice.
             tracing::warn!(partition = %self.lease.partition, %error, "settled deliveries could not be marked");
         }
-        if tags.is_empty() {
-            return Done::Settled;
+        if !tags.is_empty()
+            && let Err(error) = self.persist("acknowledge", || acks.ack(&tags)).await
+        {
+            return Done::Lost(error);
         }
-        match self.persist("acknowledge", || acks.ack(&tags)).await {
-            Ok(()) => Done::Settled,
-            Err(error) => Done::Lost(error),
-        }
+        tell::settled(&marks);
+        Done::Settled
     }
 
     pub(crate) async fn renew(self: Arc<Self>) -> Done {
@@ -203,7 +205,7 @@ impl Io {
                 Err(error) if error.is_retriable() => {
                     failed = failed.saturating_add(1);
                     if failed.is_power_of_two() {
-                        tracing::warn!(partition = %self.lease.partition, failed, %error, what, "trying again");
+                        tracing::warn!(partition = %self.lease.partition, what, why = %error, failed, "trying again");
                     }
                     let wait = schedule.wait(failed, None, &mut self.shared.chance());
                     tokio::time::sleep(Duration::from_millis(wait)).await;

@@ -166,7 +166,16 @@ impl Shared {
         reason: String,
     ) -> Result<Steered, Problem> {
         let (id, asked_at) = (identity::event_id(self.now()), self.now());
-        tracing::info!(project = %project.id, %webhook, %id, command = command.code(), reason, "a webhook is steered");
+        let event = if let Command::Skip(event) = command { Some(tracing::field::display(event)) } else { None };
+        tracing::info!(
+            project = %project.id,
+            %webhook,
+            %id,
+            command = command.code(),
+            event,
+            reason,
+            "a webhook is steered"
+        );
         let wanted = Steered {
             id,
             command: command.code().to_owned(),

@@ -16,7 +16,8 @@ use super::asked_to_end;
 use crate::config::{Mistakes, Settings};
 use crate::gauges::ServiceGauges;
 use crate::http::{self, Bounds};
-use crate::telemetry::{self, Check, Ops, Readiness};
+use crate::log;
+use crate::telemetry::{Check, Ops, Readiness};
 use crate::wire::{Between, Node, Role};
 
 /// Connections to the API at once, where half of the open files that the system allows are as many.
@@ -36,7 +37,7 @@ pub(super) fn serve(role: Role, settings: &Settings, between: Between) -> anyhow
     if role != Role::Serve && settings.cluster.is_none() {
         return Err(part_of_no_cluster());
     }
-    telemetry::start_log(&settings.log, settings.log_format)?;
+    log::start(&settings.log, settings.log_format)?;
     let connections = API_CONNECTIONS.min(allow_many_files() / 2);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(run(role, settings, between, connections));

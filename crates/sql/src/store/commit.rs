@@ -2,7 +2,7 @@
 
 use spectrum_webhook_core::delivery::{DeadReason, DeliveryKey, Fault as Blame, HeldDelivery, LastAttempt};
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion, WebhookId};
-use spectrum_webhook_core::ports::{Change, Committed, LaneMode, LaneRecord, Lease, NoticeKind};
+use spectrum_webhook_core::ports::{Change, Committed, Happened, LaneMode, LaneRecord, Lease, NoticeKind};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::DisabledReason;
 
@@ -177,9 +177,12 @@ impl Commit<'_> {
             .bind(i64::from(attempts))
             .bind(last.map(LastAttempt::code))
             .bind(death.at.0);
-        run(self.conn, statement).await?;
+        let died = run(self.conn, statement).await? > 0;
         self.delete_row("DELETE FROM backlog WHERE event = $1 AND webhook = $2", key).await?;
-        self.note_dead(key.webhook, &[key.event.to_string()]).await
+        if died {
+            self.note_dead(key.webhook, &[key.event.to_string()], death.reason).await?;
+        }
+        Ok(())
     }
 
     async fn bury_set_aside(&mut self, webhook: WebhookId, at: Millis) -> Result<(), Fault> {
@@ -197,7 +200,7 @@ impl Commit<'_> {
         let rows = "SELECT event FROM set_aside WHERE webhook = $1";
         let rows = sqlx::query(rows).bind(webhook.to_string()).fetch_all(&mut *self.conn).await?;
         let events = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
-        self.note_dead(webhook, &events).await?;
+        self.note_dead(webhook, &events, DeadReason::Poison).await?;
         self.delete_set_aside(webhook).await
     }
 
@@ -242,6 +245,7 @@ impl Commit<'_> {
         if run(self.conn, statement).await? == 0 {
             return Ok(());
         }
+        self.committed.happened.push(Happened::Disabled { webhook, reason });
         self.note(NoticeKind::Disabled, webhook, Some(reason.code()), (at, at)).await?;
         let version: RegistryVersion = raise_version(self.conn, project).await?;
         self.committed.disabled.retain(|(raised, _)| *raised != project);
@@ -309,7 +313,7 @@ impl Commit<'_> {
             }
         }
         self.delete_rows(&ON_THE_WAY, webhook, &events).await?;
-        self.note_dead(webhook, &events).await?;
+        self.note_dead(webhook, &events, DeadReason::Expired).await?;
         self.committed.more |= events.len() as u64 >= u64::from(limit);
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Notices of what an owner's changes do, and the history of outages, written in the same transaction. No notice is
 //! written while nobody is to be told, and none of the webhooks of whoever is told: that would go round in circles.
 
+use spectrum_webhook_core::delivery::{DeadReason, DeliveryKey};
 use spectrum_webhook_core::ids::WebhookId;
-use spectrum_webhook_core::ports::{LaneMode, LaneRecord, NoticeKind};
+use spectrum_webhook_core::ports::{Happened, LaneMode, LaneRecord, NoticeKind};
 use spectrum_webhook_core::time::Millis;
 
 use super::commit::Commit;
@@ -57,10 +58,12 @@ impl Commit<'_> {
         });
         match (before, after) {
             (None, Some(since)) => {
+                self.committed.happened.push(Happened::OutageBegan { webhook });
                 self.outage_began(webhook, since).await?;
                 self.note(NoticeKind::OutageStarted, webhook, None, (since, at)).await
             }
             (Some(since), None) => {
+                self.committed.happened.push(Happened::OutageEnded { webhook, since });
                 self.outage_ended(webhook, since, at).await?;
                 self.note(NoticeKind::OutageEnded, webhook, None, (since, at)).await
             }
@@ -83,7 +86,15 @@ impl Commit<'_> {
     }
 
     /// Of dead letters of a webhook, which stand there already.
-    pub(super) async fn note_dead(&mut self, webhook: WebhookId, events: &[String]) -> Result<(), Fault> {
+    pub(super) async fn note_dead(
+        &mut self,
+        webhook: WebhookId,
+        events: &[String],
+        reason: DeadReason,
+    ) -> Result<(), Fault> {
+        let ids = events.iter().filter_map(|event| event.parse().ok());
+        let died = ids.map(|event| Happened::Died { key: DeliveryKey { event, webhook }, reason });
+        self.committed.happened.extend(died);
         let kind = NoticeKind::DeadLettered.event_type();
         for chunk in chunks(events) {
             let (lane, kinds) = (place_after(chunk, 1), place_after(chunk, 2));

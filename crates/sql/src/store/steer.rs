@@ -111,7 +111,9 @@ impl Commit<'_> {
             moved += run(self.conn, statement).await?;
         }
         self.delete_rows(&["backlog"], webhook, events).await?;
-        self.note_dead(webhook, events).await?;
+        if moved > 0 {
+            self.note_dead(webhook, events, death.reason).await?;
+        }
         Ok(moved)
     }
 }

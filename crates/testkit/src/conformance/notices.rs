@@ -2,7 +2,7 @@
 
 use spectrum_webhook_core::delivery::{DeadReason, Fault, LastAttempt, Message};
 use spectrum_webhook_core::ids::{OwnerId, ProjectId};
-use spectrum_webhook_core::ports::{Change, LaneMode, LaneRecord, Notice, NoticeKind};
+use spectrum_webhook_core::ports::{Change, Happened, LaneMode, LaneRecord, Notice, NoticeKind};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::DisabledReason;
 
@@ -73,9 +73,16 @@ async fn an_outage_is_told_at_its_start_and_at_its_end(world: StoreWorld) {
     let webhook = scene.webhooks[0];
     scene.commit(&[Change::Lane { webhook, record: Some(suspect), at: NOW }]).await;
     assert_eq!(claimed(&scene, owner(), 1).await, None, "a suspicion is none");
-    scene.commit(&[outage(&scene, 5, 0)]).await;
-    scene.commit(&[outage(&scene, 5, 1)]).await;
-    scene.commit(&[Change::Lane { webhook, record: None, at: Millis(NOW.0 + 9) }]).await;
+    let since = Millis(NOW.0 + 5);
+    let end = Change::Lane { webhook, record: None, at: Millis(NOW.0 + 9) };
+    for (change, happened) in [
+        (outage(&scene, 5, 0), vec![Happened::OutageBegan { webhook }]),
+        (outage(&scene, 5, 1), vec![]),
+        (end.clone(), vec![Happened::OutageEnded { webhook, since }]),
+        (end, vec![]),
+    ] {
+        assert_eq!(scene.commit(&[change]).await.happened, happened);
+    }
     let (project, notices) = claimed(&scene, owner(), 10).await.expect("notices");
     assert_eq!(project, operations);
     assert_eq!(kinds(&notices), [NoticeKind::OutageStarted, NoticeKind::OutageEnded]);
@@ -88,13 +95,26 @@ async fn what_is_given_up_or_disabled_is_told_once(world: StoreWorld) {
     let webhook = scene.webhooks[0];
     let held = scene.hold(&[1, 2, 3]).await;
     let last = LastAttempt::Status(500);
+    let mut happened = Vec::new();
     for _ in 0..2 {
-        scene.commit(&[bury(&scene, &held[0])]).await;
         let aside = Change::SetAside { key: key(&held[1], webhook), attempts: 6, last, at: NOW };
-        scene.commit(&[aside, Change::BurySetAside { webhook, at: NOW }]).await;
-        scene.commit(&[Change::Expire { webhook, before: Millis(i64::MAX), at: NOW, limit: 10 }]).await;
-        scene.commit(&[Change::Disable { webhook, reason: DisabledReason::Outage, at: NOW }]).await;
+        for changes in [
+            vec![bury(&scene, &held[0])],
+            vec![aside, Change::BurySetAside { webhook, at: NOW }],
+            vec![Change::Expire { webhook, before: Millis(i64::MAX), at: NOW, limit: 10 }],
+            vec![Change::Disable { webhook, reason: DisabledReason::Outage, at: NOW }],
+        ] {
+            happened.extend(scene.commit(&changes).await.happened);
+        }
     }
+    let died = |message, reason| Happened::Died { key: key(message, webhook), reason };
+    let once = [
+        died(&held[0], DeadReason::Fatal),
+        died(&held[1], DeadReason::Poison),
+        died(&held[2], DeadReason::Expired),
+        Happened::Disabled { webhook, reason: DisabledReason::Outage },
+    ];
+    assert_eq!(happened, once, "a commit that is made again says nothing again");
     let (_, notices) = claimed(&scene, owner(), 1).await.expect("notices");
     let mut told: Vec<_> = notices.iter().map(|notice| (notice.event, notice.detail.clone())).collect();
     told.sort();
