@@ -10,6 +10,7 @@
 //! | `post` | one attempt on the wire |
 //! | `slots` | how many attempts run at once, and whose |
 //! | `record`, `archive` | the delivery log and the archive, written in the background |
+//! | `trace` | the spans of deliveries, where traces are recorded |
 //! | `memory`, `metrics`, `clock` | the byte budget, the counters, the clocks |
 
 pub mod archive;
@@ -25,6 +26,7 @@ pub mod record;
 pub mod resolve;
 pub mod slots;
 mod standing;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +35,7 @@ use parking_lot::Mutex;
 use spectrum_webhook_core::chance::{Chance as _, Seeded};
 use spectrum_webhook_core::ids::OwnerId;
 use spectrum_webhook_core::partition::PartitionSettings;
-use spectrum_webhook_core::ports::{Announcements, Queue, SequenceLock, Store};
+use spectrum_webhook_core::ports::{Announcements, Queue, SequenceLock, Spans, Store};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +83,7 @@ struct Shared {
     gate: slots::SlotGate,
     recorder: record::Recorder,
     archive: archive::Archive,
+    spans: Option<Arc<dyn Spans>>,
     memory: Arc<MemoryBudget>,
     memory_freed: Notify,
     metrics: Metrics,
@@ -118,6 +121,8 @@ pub struct Parts {
     pub recorder: record::Recorder,
     /// Keeps the events for a while.
     pub archive: archive::Archive,
+    /// Where spans go; `None`: nothing is traced.
+    pub spans: Option<Arc<dyn Spans>>,
     /// Bytes for messages that are not acknowledged.
     pub memory: Arc<MemoryBudget>,
     /// Counters.
@@ -148,6 +153,7 @@ impl Dispatcher {
             gate: parts.gate,
             recorder: parts.recorder,
             archive: parts.archive,
+            spans: parts.spans,
             memory: parts.memory,
             memory_freed: Notify::new(),
             metrics: parts.metrics,

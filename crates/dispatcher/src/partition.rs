@@ -24,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::Shared;
 use crate::holding::Holding;
 use crate::memory::Share;
-use io::{Attempt, Done, Io};
+use crate::trace::Processing;
+use io::{Attempt, Done, Io, Made};
 use outbox::{LaneWrite, Outbox};
 use targets::Targets;
 
@@ -90,6 +91,7 @@ async fn own_lease(
         acks: subscription.acks(),
         targets: Targets::default(),
         outbox: Outbox::default(),
+        processing: Processing::new(shared.spans.clone(), lease.partition),
         tasks: JoinSet::new(),
         attempts: 0,
         writing: false,
@@ -125,6 +127,7 @@ struct Owner {
     acks: Arc<dyn Acks>,
     targets: Targets,
     outbox: Outbox,
+    processing: Processing,
     tasks: JoinSet<Done>,
     attempts: usize,
     writing: bool,
@@ -217,7 +220,11 @@ impl Owner {
     fn took(&mut self, taken: Taken) -> Result<(), Lost> {
         let Taken { tag, redelivered, message } = taken;
         match message {
-            Ok(message) => self.feed(Input::Took { tag, redelivered, message: Arc::new(message) }),
+            Ok(message) => {
+                let message = Arc::new(message);
+                self.processing.took(tag, redelivered, &message);
+                self.feed(Input::Took { tag, redelivered, message })
+            }
             Err(unreadable) => {
                 tracing::error!(detail = %unreadable.detail, "a message cannot be read: it goes to quarantine");
                 self.tasks.spawn(Arc::clone(&self.io).quarantine(tag, unreadable));
@@ -235,11 +242,11 @@ impl Owner {
                 self.feed(Input::Registry { project, version: registry.version, webhooks })
             }
             Done::LookedUp { number, settled } => self.feed(Input::LookedUp { number, settled }),
-            Done::Attempted { lane, attempt, result, record } => {
+            Done::Attempted { lane, attempt, result, made } => {
                 self.attempts -= 1;
                 let fed = self.feed(Input::Lane(lane, lane::Input::Attempted { attempt, result }));
-                if let Some(record) = record {
-                    self.log(lane, *record);
+                if let Some(made) = made {
+                    self.log(lane, *made);
                 }
                 fed
             }
@@ -285,11 +292,15 @@ impl Owner {
     }
 
     /// Logs an attempt, with what the lane made of its end.
-    fn log(&self, lane: LaneId, record: AttemptRecord) {
+    fn log(&self, lane: LaneId, Made { record, trace, span }: Made) {
         let shared = &self.io.shared;
         let message = record.resend.unwrap_or(record.key.event);
         let next = self.machine.outlook(shared.clock.now(), lane, message, record.ended);
-        shared.recorder.record(AttemptRecord { next, ..record });
+        let record = AttemptRecord { next, ..record };
+        if let (Some(span), Some(spans)) = (span, &shared.spans) {
+            span.end(&**spans, &record);
+        }
+        shared.recorder.record(record, trace);
     }
 
     fn feed(&mut self, input: Input) -> Result<(), Lost> {
@@ -322,7 +333,10 @@ impl Owner {
                     io.shared.archive.keep(sequence, message, io.shared.clock.now().wall);
                 }
                 Action::Mark(mark) => self.outbox.mark(mark),
-                Action::Ack(tags) => self.outbox.ack(tags),
+                Action::Ack(tags) => {
+                    self.processing.settled(&tags);
+                    self.outbox.ack(tags);
+                }
                 Action::Lane(lane, lane::Action::Write { ticket, changes }) => {
                     self.outbox.write(LaneWrite { lane, ticket, changes });
                 }

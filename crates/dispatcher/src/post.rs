@@ -32,7 +32,7 @@ use spectrum_webhook_core::webhook::SigningKeys;
 use tokio::time::{Instant, timeout_at};
 
 use self::client::{Clients, Stage, pinned};
-pub use self::endpoint::Endpoint;
+pub use self::endpoint::{Endpoint, Origin};
 use crate::guard::Guard;
 
 /// How attempts are made.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use spectrum_webhook_core::attempt::AttemptRecord;
 use spectrum_webhook_core::ports::Store;
+use spectrum_webhook_core::traceparent::TraceContext;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -68,10 +69,10 @@ impl Recorder {
         Self { queue: Mutex::new(Some(sender)), writer: Mutex::new(Some(writer)), metrics, flush_timeout }
     }
 
-    /// Counts an attempt, prints its line, and queues it for the log. It never waits.
-    pub fn record(&self, attempt: AttemptRecord) {
+    /// Counts an attempt, prints its line with the trace that it belongs to, and queues it for the log. It never waits.
+    pub fn record(&self, attempt: AttemptRecord, trace: Option<TraceContext>) {
         self.metrics.count(&attempt);
-        print(&attempt);
+        print(&attempt, trace);
         let queued = self.queue.lock().as_ref().is_some_and(|queue| queue.try_send(attempt).is_ok());
         if !queued {
             self.metrics.unlogged(1);
@@ -91,7 +92,7 @@ impl Recorder {
 }
 
 /// The one wide line of an attempt: who looks for an event's id sees its life.
-fn print(attempt: &AttemptRecord) {
+fn print(attempt: &AttemptRecord, trace: Option<TraceContext>) {
     tracing::info!(
         event = %attempt.key.event,
         resend = attempt.resend.map(tracing::field::display),
@@ -107,6 +108,7 @@ fn print(attempt: &AttemptRecord) {
         connect_ms = attempt.connect_ms,
         first_byte_ms = attempt.first_byte_ms,
         address = attempt.address.map(tracing::field::display),
+        trace = trace.map(|trace| tracing::field::display(trace.trace_id())),
         "attempt"
     );
 }

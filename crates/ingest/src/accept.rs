@@ -1,6 +1,7 @@
 //! From a post to the queue: authenticate, read, check, admit, publish, answer; one event, or some of one project together.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -26,6 +27,7 @@ use crate::openapi::parameters::{EventHeaders, ProjectPath};
 use crate::openapi::refusals;
 use crate::problem::{self, IDEMPOTENCY_MISMATCH, NOT_CONFIRMED, Problem, Success};
 use crate::state::{Ingest, Shared};
+use crate::trace::{self, PostTrace, PublishTrace, Published, RequestTrace};
 
 /// `POST /projects/{project}/events`
 #[utoipa::path(
@@ -47,20 +49,34 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let started = Instant::now();
     let shared = ingest.shared();
-    let outcome = one(shared, &ids, &headers, body).await;
+    let mut trace = RequestTrace::begin(shared.ports.spans.as_ref(), &headers, trace::EVENT);
+    let outcome = one(shared, &ids, &headers, body, &mut trace).await;
     shared.count(&outcome, started);
+    match &outcome {
+        Ok(Accepted { id, duplicate }) => trace.succeeded(StatusCode::ACCEPTED, || {
+            vec![("spectrum.event.id", id.to_string().into()), ("spectrum.duplicate", (*duplicate).into())]
+        }),
+        Err(problem) => trace.failed(problem),
+    }
     outcome.map(|accepted| problem::answer(StatusCode::ACCEPTED, problem::success(&accepted)))
 }
 
-async fn one(shared: &Arc<Shared>, ids: &Ids, headers: &HeaderMap, body: Body) -> Result<Accepted, Problem> {
+async fn one(
+    shared: &Arc<Shared>,
+    ids: &Ids,
+    headers: &HeaderMap,
+    body: Body,
+    trace: &mut RequestTrace,
+) -> Result<Accepted, Problem> {
     let project = shared.poster(headers, ids).await?;
+    trace.of(project);
     let explicit = ExplicitKey::of(headers)?;
     let settings = &shared.settings;
     let body =
         body::read(headers, body, "the event", settings.max_event_size, settings.read_timeout, &shared.budget).await?;
     let envelope = Envelope::read(&body.bytes)?;
     let slot = Arc::clone(&shared.in_flight).try_acquire_owned().map_err(|_| Problem::overloaded())?;
-    let post = shared.checked(project, body, envelope, explicit.as_ref(), identity::traceparent(headers));
+    let post = shared.checked(project, body, envelope, explicit.as_ref(), trace.post());
     let outcomes = shared.accept(project, vec![post], slot).await;
     outcomes.into_iter().next().unwrap_or_else(|| Err(not_confirmed()))
 }
@@ -69,7 +85,7 @@ async fn one(shared: &Arc<Shared>, ids: &Ids, headers: &HeaderMap, body: Body) -
 pub(crate) struct Post {
     body: Held,
     event_type: String,
-    traceparent: Option<String>,
+    trace: PostTrace,
     at: Millis,
     key: Option<IdempotencyKey>,
 }
@@ -91,6 +107,7 @@ struct Ready {
     key: Option<IdempotencyKey>,
     publication: Publication,
     share: Share,
+    publish: Option<PublishTrace>,
 }
 
 /// The answer to an accepted event.
@@ -127,11 +144,11 @@ impl Shared {
         body: Held,
         envelope: Envelope,
         explicit: Option<&ExplicitKey>,
-        traceparent: Option<String>,
+        trace: PostTrace,
     ) -> Post {
         let (at, window) = (self.now(), self.settings.idempotency_window);
         let key = identity::idempotency(project, explicit, &envelope, &body.bytes, at, window);
-        Post { body, event_type: envelope.event_type, traceparent, at, key }
+        Post { body, event_type: envelope.event_type, trace, at, key }
     }
 
     /// Admits and publishes events of one project, in their order, none of which repeats another; returns an outcome for
@@ -193,7 +210,7 @@ impl Shared {
         post: Post,
         read: &OnceCell<RegistryVersion>,
     ) -> Result<Ready, Result<Accepted, Problem>> {
-        let Post { body: Held { bytes, share }, event_type, traceparent, at, key } = post;
+        let Post { body: Held { bytes, share }, event_type, trace: PostTrace { traceparent, publish }, at, key } = post;
         let proposed = identity::event_id(at);
         let admitted = self.admit(partition, project, proposed, key.as_ref(), at).await;
         let key = key.filter(|_| admitted.is_some());
@@ -222,7 +239,7 @@ impl Shared {
         };
         let purpose = Purpose::Event;
         let message = Message { id, project, event_type, accepted_at: at, registry, traceparent, purpose, body: bytes };
-        Ok(Ready { id, publication: Publication { message, again, idempotency: key.clone() }, key, share })
+        Ok(Ready { id, publication: Publication { message, again, idempotency: key.clone() }, key, share, publish })
     }
 
     async fn publish_ready(
@@ -236,10 +253,11 @@ impl Shared {
         let known: Vec<_> = admitted
             .into_iter()
             .map(|admitted| {
-                let Ready { id, key, publication, share } = admitted?;
+                let Ready { id, key, publication, share, publish } = admitted?;
+                let traced = publish.map(|publish| (publish, publication.message.body.len(), SystemTime::now()));
                 publications.push(publication);
                 shares.push(share);
-                Ok((id, key))
+                Ok((id, key, traced))
             })
             .collect();
         let mut published = self.publish_all(partition, project, publications).await.into_iter();
@@ -247,8 +265,12 @@ impl Shared {
         let mut outcomes = Vec::with_capacity(known.len());
         for known in known {
             outcomes.push(match known {
-                Ok((id, key)) => {
+                Ok((id, key, traced)) => {
                     let durable = published.next().unwrap_or_else(|| Err(not_confirmed()));
+                    if let (Some((publish, bytes, began)), Some(spans)) = (traced, &self.ports.spans) {
+                        let error = durable.as_ref().err().map(Problem::code);
+                        publish.end(&**spans, &Published { id, project, partition, bytes, began, error });
+                    }
                     self.note(partition, project, id, key.as_ref(), durable.is_ok()).await;
                     durable.map(|()| Accepted { id, duplicate: false })
                 }

@@ -17,13 +17,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::accept::{Accepted, Post};
 use crate::auth::Ids;
 use crate::body::{Held, check_length, too_large};
-use crate::identity::{self, ExplicitKey};
+use crate::identity::ExplicitKey;
 use crate::lines::{Line, Lines};
 use crate::openapi::bodies::{EventLines, ResultLines};
 use crate::openapi::parameters::{EventHeaders, ProjectPath};
 use crate::openapi::refusals;
 use crate::problem::{self, BODY_TIMEOUT, Problem, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE};
 use crate::state::{Ingest, Shared};
+use crate::trace::{self, RequestTrace};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -57,11 +58,27 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     let shared = ingest.shared();
-    many(shared, &ids, &headers, body).await.inspect_err(|problem| shared.metrics.rejected(problem))
+    let mut trace = RequestTrace::begin(shared.ports.spans.as_ref(), &headers, trace::BATCH);
+    let answer = many(shared, &ids, &headers, body, &mut trace).await;
+    match &answer {
+        Ok(_) => trace.succeeded(StatusCode::OK, Vec::new),
+        Err(problem) => {
+            trace.failed(problem);
+            shared.metrics.rejected(problem);
+        }
+    }
+    answer
 }
 
-async fn many(shared: &Arc<Shared>, ids: &Ids, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+async fn many(
+    shared: &Arc<Shared>,
+    ids: &Ids,
+    headers: &HeaderMap,
+    body: Body,
+    trace: &mut RequestTrace,
+) -> Result<Response, Problem> {
     let project = shared.poster(headers, ids).await?;
+    trace.of(project);
     if !is_ndjson(headers) {
         let message = "a batch is one event a line: send it with Content-Type: application/x-ndjson";
         return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, message));
@@ -72,7 +89,7 @@ async fn many(shared: &Arc<Shared>, ids: &Ids, headers: &HeaderMap, body: Body) 
         shared,
         project,
         explicit: ExplicitKey::of(headers)?,
-        traceparent: identity::traceparent(headers),
+        trace,
         deadline: Instant::now() + settings.batch_timeout,
     };
     let lines = Lines::new(body.into_data_stream(), settings.max_event_size, settings.max_batch_size, &shared.budget);
@@ -89,7 +106,7 @@ struct Batch<'a> {
     shared: &'a Arc<Shared>,
     project: ProjectId,
     explicit: Option<ExplicitKey>,
-    traceparent: Option<String>,
+    trace: &'a RequestTrace,
     deadline: Instant,
 }
 
@@ -157,7 +174,7 @@ impl Batch<'_> {
         };
         let envelope = Envelope::read(&body.bytes)?;
         let explicit = self.explicit.as_ref().map(|key| key.line(number));
-        Ok(self.shared.checked(self.project, body, envelope, explicit.as_ref(), self.traceparent.clone()))
+        Ok(self.shared.checked(self.project, body, envelope, explicit.as_ref(), self.trace.post()))
     }
 
     /// Lines of a group at most: never more than there are places for.

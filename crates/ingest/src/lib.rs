@@ -17,6 +17,7 @@
 //! | `replay` | many events once more to one webhook, as a job |
 //! | `notices` | what happened to webhooks, as events for operations |
 //! | `background` | what is done beside requests |
+//! | `trace` | the spans of posts, where traces are recorded |
 //! | `page` | lists that come in pages: what a query may say |
 //! | `openapi` | the description of the API, and its page |
 //! | [`problem`] | every error, as status and body |
@@ -44,6 +45,7 @@ mod see;
 pub mod settings;
 pub mod state;
 mod steer;
+mod trace;
 
 pub use background::Background;
 pub use metrics::Metrics;

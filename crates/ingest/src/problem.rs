@@ -142,6 +142,11 @@ impl Problem {
         self.kind.code
     }
 
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.kind.status
+    }
+
     /// Whether it passes by itself: then nothing more is tried for the caller.
     pub(crate) fn is_passing(&self) -> bool {
         self.kind.status == StatusCode::SERVICE_UNAVAILABLE

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use spectrum_webhook_core::ids::{PartitionId, ProjectId};
 use spectrum_webhook_core::ports::{
-    Admission, Announcements, DeadLetters, Directory, Insight, Notices, Queue, Replays, Steerings,
+    Admission, Announcements, DeadLetters, Directory, Insight, Notices, Queue, Replays, Spans, Steerings,
 };
 use spectrum_webhook_core::time::Millis;
 use tokio::sync::Semaphore;
@@ -40,6 +40,8 @@ pub struct Ports {
     pub replays: Arc<dyn Replays>,
     /// What a platform wants to hear of.
     pub notices: Arc<dyn Notices>,
+    /// Where spans go; `None`: nothing is traced.
+    pub spans: Option<Arc<dyn Spans>>,
 }
 
 /// The state of the HTTP door; clones share it.

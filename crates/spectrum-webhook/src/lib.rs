@@ -13,6 +13,7 @@
 //! | `http` | an HTTP server with bounds and a clean stop |
 //! | `log` | the log, and what a line of it may be |
 //! | `telemetry`, `gauges` | metrics, health and readiness |
+//! | `traces` | spans on their way to a collector |
 //! | `fleet` | what this process says of itself to those who are on call |
 //! | `commands` | one file for each command |
 
@@ -29,6 +30,7 @@ mod http;
 mod log;
 mod profiles;
 mod telemetry;
+mod traces;
 mod wire;
 
 use std::process::ExitCode;

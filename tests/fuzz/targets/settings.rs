@@ -11,12 +11,14 @@ use std::time::Duration;
 use config::sources::Sources;
 use libfuzzer_sys::fuzz_target;
 
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 7] = [
     "SPECTRUM_DATABASE_URL",
     "SPECTRUM_AMQP_URL",
     "SPECTRUM_REDIS_URL",
     "SPECTRUM_MASTER_KEY",
     "SPECTRUM_OPERATOR_TOKEN",
+    "SPECTRUM_OTLP_ENDPOINT",
+    "SPECTRUM_OTLP_HEADERS",
 ];
 
 /// What is said of these settings when their secrets are others: a fuzzer finds out to take our own words for a secret.
@@ -84,4 +86,5 @@ fuzz_target!(|input: &str| {
     assert!(settings.max_event_size > 0 && settings.max_event_size <= 64 << 20);
     assert!(settings.memory_budget / 4 >= settings.max_event_size);
     assert!(settings.cluster.is_none() || settings.master_key.is_some());
+    assert!(settings.tracing.is_none_or(|tracing| (0.0..=1.0).contains(&tracing.ratio)));
 });

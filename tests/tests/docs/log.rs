@@ -78,9 +78,7 @@ fn arguments(call: &str) -> Vec<String> {
     let mut characters = call.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            '\\' if in_text => {
-                while characters.next_if(|next| next.is_whitespace()).is_some() {}
-            }
+            '\\' if in_text => while characters.next_if(|next| next.is_whitespace()).is_some() {},
             '"' => {
                 in_text = !in_text;
                 current.push(character);

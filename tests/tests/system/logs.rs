@@ -18,7 +18,8 @@ use crate::world::{accept, requests, text};
 const LONGEST: usize = 16 * 1_024 - 1;
 
 /// The lines of an event that are below `info`, as the document says.
-const WHOLE_LIFE: &str = "info,spectrum_webhook_ingest::accept=debug,spectrum_webhook_dispatcher::partition::tell=debug";
+const WHOLE_LIFE: &str =
+    "info,spectrum_webhook_ingest::accept=debug,spectrum_webhook_dispatcher::partition::tell=debug";
 
 /// The lines that a server wrote.
 fn written(server: &Server) -> Vec<String> {
@@ -88,13 +89,19 @@ async fn an_events_id_finds_its_whole_life_in_the_log() {
 
     let lines: Vec<_> = written(&server).iter().map(|line| object(line)).collect();
     lines.iter().for_each(is_documented);
-    let of = |event: usize, hook: usize| life(&lines, &ids[event], &hooks[hook].id);
-    let retried = ["attempt 1 status_503 retry", "attempt 2 status_200 delivered", "settled"];
-    let refused = ["attempt 1 status_422 dead_letter", "held", "dead letter fatal", "settled"];
-    let poison =
-        ["attempt 1 status_500 retry", "attempt 2 status_500 set_aside", "held", "settled", "dead letter poison"];
-    assert_eq!([of(0, 0), of(0, 1), of(0, 2)], [retried.to_vec(), refused.to_vec(), poison.to_vec()]);
-    assert_eq!([of(1, 1), of(1, 2)], [refused.to_vec(), vec!["attempt 1 status_200 delivered", "settled"]]);
+    let of = |event: usize, hook: usize| {
+        // What is settled is told when the queue knows it, beside what comes next.
+        let (settled, told): (Vec<_>, Vec<_>) =
+            life(&lines, &ids[event], &hooks[hook].id).into_iter().partition(|said| said == "settled");
+        assert_eq!(settled.len(), 1, "{told:?}");
+        told
+    };
+    assert_eq!(of(0, 0), ["attempt 1 status_503 retry", "attempt 2 status_200 delivered"]);
+    assert_eq!(of(0, 1), ["attempt 1 status_422 dead_letter", "held", "dead letter fatal"]);
+    let poison = ["attempt 1 status_500 retry", "attempt 2 status_500 set_aside", "held", "dead letter poison"];
+    assert_eq!(of(0, 2), poison);
+    assert_eq!(of(1, 1), of(0, 1));
+    assert_eq!(of(1, 2), ["attempt 1 status_200 delivered"]);
     for id in &ids {
         let accepted = |line: &&Map<String, Value>| line["message"] == "accepted" && line["event"] == id.as_str();
         assert_eq!(lines.iter().filter(accepted).count(), 1, "{id}");

@@ -18,6 +18,7 @@
 //! | [`folders`] | data folders that are read-only, full, or in use |
 //! | [`cluster`] | several processes over RabbitMQ, Redis and PostgreSQL, through every single fault |
 //! | [`steer`] | what people do about deliveries: dead letters sent again, lanes steered, test events |
+//! | [`traces`] | one trace from a post to each attempt, and a collector that fails |
 //! | [`ops`] | metrics that add up, health, the commands beside a running server |
 //!
 //! `world` is what they share.
@@ -41,4 +42,5 @@ mod secrets;
 mod see;
 mod shutdown;
 mod steer;
+mod traces;
 mod world;

@@ -7,6 +7,7 @@
 //! | [`Admission`] | memory and the SQLite file | Redis |
 //! | [`Announcements`] | memory and the SQLite file | Redis |
 //! | [`Store`], [`Directory`], [`DeadLetters`], [`Steerings`], [`Replays`], [`Notices`], [`Insight`], [`Survey`], [`Fleet`] | the SQLite file | PostgreSQL |
+//! | [`Spans`] | a collector of traces, if there is one | the same |
 //!
 //! Every backend passes the conformance suite of its port (`testkit::conformance`).
 
@@ -21,6 +22,7 @@ mod queue;
 mod reach;
 mod replays;
 mod sequence_lock;
+mod spans;
 mod steerings;
 mod store;
 mod survey;
@@ -39,6 +41,7 @@ pub use queue::{Acks, Publication, Queue, Subscription, Tag, Taken, Unreadable};
 pub use reach::Reach;
 pub use replays::{PAUSED_HOLD, Replay, ReplayItem, ReplayState, ReplayStep, Replays, Selection, What};
 pub use sequence_lock::{Lease, Mark, SequenceLock};
+pub use spans::{Span, SpanKind, SpanValue, Spans, processing};
 pub use steerings::{Steered, Steerings};
 pub use store::{
     Archived, Backlog, Change, Committed, Happened, LaneMode, LaneRecord, Pruning, RestingLane, Store, Takeover, Totals,

@@ -86,6 +86,7 @@ impl World {
             steerings: store.clone(),
             replays: store.clone(),
             notices: store.clone(),
+            spans: None,
         };
         let settings = ingest::Settings { steer_patience: Duration::from_millis(1), ..ingest::Settings::default() };
         let metrics = Metrics::register(&Registry::new()).expect("metrics");

@@ -13,6 +13,7 @@ use spectrum_webhook_core::partition::LaneId;
 use spectrum_webhook_core::ports::{Acks, Committed, Lease, Mark, PortError, Tag, Unreadable};
 use spectrum_webhook_core::retry::{Policy, Schedule};
 use spectrum_webhook_core::time::Mono;
+use spectrum_webhook_core::traceparent::TraceContext;
 use spectrum_webhook_core::webhook::Registry;
 
 use super::outbox::LaneWrite;
@@ -21,6 +22,7 @@ use super::tell;
 use crate::Shared;
 use crate::holding::Holding;
 use crate::post::AttemptRequest;
+use crate::trace::{self, AttemptTrace};
 
 /// Bytes of bodies that one read of a backlog brings, but for its first row: what a lane that flows on after an outage
 /// keeps in memory. Many may at once, and the byte budget does not count it.
@@ -40,8 +42,8 @@ pub(crate) enum Done {
         lane: LaneId,
         attempt: AttemptId,
         result: Attempted,
-        /// For the delivery log, once it is decided what comes next.
-        record: Option<Box<AttemptRecord>>,
+        /// `None`: nothing was started.
+        made: Option<Box<Made>>,
     },
     Read {
         lane: LaneId,
@@ -67,6 +69,14 @@ pub(crate) enum Done {
     Quarantined(Tag),
     /// The ownership cannot go on.
     Lost(PortError),
+}
+
+/// An attempt that was made: for the delivery log, once it is decided what comes next.
+pub(crate) struct Made {
+    pub(crate) record: AttemptRecord,
+    /// The event's trace, recorded here or not.
+    pub(crate) trace: Option<TraceContext>,
+    pub(crate) span: Option<AttemptTrace>,
 }
 
 /// What the futures of one ownership share.
@@ -235,12 +245,12 @@ pub(crate) struct Attempt {
 impl Io {
     pub(crate) async fn attempt(self: Arc<Self>, wanted: Attempt) -> Done {
         let (lane, attempt) = (wanted.lane, wanted.attempt);
-        let record = self.try_attempt(wanted).await;
-        let result = record.as_ref().map_or(Attempted::NotStarted, |record| Attempted::Ended(record.ended));
-        Done::Attempted { lane, attempt, result, record }
+        let made = self.try_attempt(wanted).await;
+        let result = made.as_ref().map_or(Attempted::NotStarted, |made| Attempted::Ended(made.record.ended));
+        Done::Attempted { lane, attempt, result, made }
     }
 
-    async fn try_attempt(&self, wanted: Attempt) -> Option<Box<AttemptRecord>> {
+    async fn try_attempt(&self, wanted: Attempt) -> Option<Box<Made>> {
         let shared = &self.shared;
         let webhook = wanted.lane.webhook;
         let cell = wanted.cell?;
@@ -274,8 +284,10 @@ impl Io {
             shape: &target.shape,
             body: message.body.clone(),
         };
+        let span = AttemptTrace::begin(shared.spans.as_ref(), &message, &target.endpoint);
         let posted = permit.run(shared.poster.attempt(request, now)).await;
-        Some(Box::new(AttemptRecord {
+        let span = span.map(AttemptTrace::ended);
+        let record = AttemptRecord {
             key: DeliveryKey { event: message.event(), webhook },
             resend: message.resend(),
             project: wanted.lane.project,
@@ -290,6 +302,7 @@ impl Io {
             address: posted.address,
             snippet: posted.snippet,
             next: Next::Undecided,
-        }))
+        };
+        Some(Box::new(Made { record, trace: trace::context_of(&message), span }))
     }
 }

@@ -20,6 +20,17 @@ struct Inner {
     target: Option<Target>,
 }
 
+/// Where a URL leads. Its path and its query can be a credential, and are not in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// The URL, with `REDACTED` in the place of path and query.
+    pub shown: String,
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: Option<u16>,
+}
+
 pub(super) struct Target {
     /// Without credentials and fragment, which are not part of a request's URL.
     url: Url,
@@ -36,6 +47,18 @@ impl Endpoint {
     /// Its webhook.
     pub fn webhook(&self) -> WebhookId {
         self.0.webhook
+    }
+
+    /// Where its URL leads, as others may see it; `None` when it cannot be called.
+    pub fn origin(&self) -> Option<Origin> {
+        let url = self.url()?;
+        let whole = url.path() == "/" && url.query().is_none();
+        let rest = if whole { "" } else { "REDACTED" };
+        Some(Origin {
+            shown: format!("{}/{rest}", url.origin().ascii_serialization()),
+            host: url.host_str()?.to_owned(),
+            port: url.port_or_known_default(),
+        })
     }
 
     /// Whether its URL is `https`.

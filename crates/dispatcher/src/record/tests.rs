@@ -137,7 +137,7 @@ async fn attempts_are_written_in_batches() {
     let (log, _) = log(100, 0);
     let (recorder, registry) = recorder(&log, RecorderSettings::default());
     for _ in 0..4_800 {
-        recorder.record(ok());
+        recorder.record(ok(), None);
     }
     recorder.shutdown().await;
     assert_eq!(*log.writes.lock(), [2_000, 2_000, 800]);
@@ -148,7 +148,7 @@ async fn attempts_are_written_in_batches() {
 async fn a_store_that_comes_back_gets_what_waited() {
     let (log, _) = log(100, 3);
     let (recorder, registry) = recorder(&log, RecorderSettings::default());
-    recorder.record(ok());
+    recorder.record(ok(), None);
     recorder.shutdown().await;
     assert_eq!(*log.writes.lock(), [1]);
     assert_eq!(count(&registry, "spectrum_webhook_attempts_unlogged_total"), "0");
@@ -161,12 +161,12 @@ async fn a_store_that_stays_away_costs_log_lines_and_no_time() {
     let settings = RecorderSettings { queue: 10, flush_timeout, ..RecorderSettings::default() };
     let (recorder, registry) = recorder(&log, settings);
     for _ in 0..25 {
-        recorder.record(ok());
+        recorder.record(ok(), None);
     }
     assert_eq!(count(&registry, "spectrum_webhook_attempts_unlogged_total"), "15", "the queue holds ten");
     recorder.shutdown().await;
     assert_eq!(count(&registry, "spectrum_webhook_attempts_unlogged_total"), "25");
-    recorder.record(ok());
+    recorder.record(ok(), None);
     assert_eq!(count(&registry, "spectrum_webhook_attempts_unlogged_total"), "26", "after the end");
 }
 
@@ -174,7 +174,7 @@ async fn a_store_that_stays_away_costs_log_lines_and_no_time() {
 async fn a_store_that_hangs_does_not_hold_up_the_end() {
     let (log, _) = log(0, 0);
     let (recorder, registry) = recorder(&log, RecorderSettings::default());
-    recorder.record(ok());
+    recorder.record(ok(), None);
     let start = Instant::now();
     recorder.shutdown().await;
     assert_eq!(start.elapsed(), RecorderSettings::default().flush_timeout);
@@ -194,7 +194,7 @@ async fn attempts_are_counted_by_what_their_answer_meant() {
         Ended::Answered { status: 410, retry_after: None },
         Ended::Failed(Failure::AddressRefused),
     ] {
-        recorder.record(attempt(ended));
+        recorder.record(attempt(ended), None);
     }
     for (outcome, expected) in [("delivered", "1"), ("retriable", "2"), ("fatal", "3")] {
         assert_eq!(count(&registry, &format!("spectrum_webhook_attempts_total{{outcome=\"{outcome}\"}}")), expected);

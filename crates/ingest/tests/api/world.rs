@@ -428,6 +428,7 @@ pub(crate) fn api_with(settings: Settings) -> Api {
         steerings: Arc::clone(&world) as _,
         replays: Arc::clone(&world) as _,
         notices: Arc::clone(&world) as _,
+        spans: None,
     };
     let metrics = Metrics::register(&registry).expect("free names");
     let ingest = Ingest::new(ports, settings, Arc::new(|| NOW), metrics);

@@ -5,8 +5,10 @@
 //! | --- | --- |
 //! | `defaults.env`, [`table`] | every setting, its default, what it means |
 //! | [`units`] | durations, sizes, numbers |
+//! | [`otlp`] | where traces go |
 //! | [`sources`] | flag, environment, default: where a value comes from |
 
+mod otlp;
 pub(crate) mod sources;
 pub(crate) mod table;
 mod units;
@@ -21,6 +23,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use spectrum_webhook_core::retry::Policy;
 
+pub(crate) use otlp::Tracing;
 use sources::{Reader, Sources};
 
 /// Above it no event can be set to be.
@@ -114,6 +117,8 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
+    /// `None`: nothing is traced.
+    pub(crate) tracing: Option<Tracing>,
 }
 
 /// What is wrong with the settings: every mistake, a line each.
@@ -183,6 +188,7 @@ pub(crate) fn read(sources: &Sources) -> Result<Settings, Mistakes> {
             "json" => Ok(LogFormat::Json),
             _ => Err("expected `text` or `json`".to_owned()),
         }),
+        tracing: otlp::tracing(&mut reader),
     };
     relations(&settings, &mut reader);
     reader.finish().map(|()| settings)

@@ -6,12 +6,14 @@ use std::sync::LazyLock;
 const DEFAULTS: &str = include_str!("defaults.env");
 
 /// Their values are never printed. URLs hold passwords.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 7] = [
     "SPECTRUM_DATABASE_URL",
     "SPECTRUM_AMQP_URL",
     "SPECTRUM_REDIS_URL",
     "SPECTRUM_MASTER_KEY",
     "SPECTRUM_OPERATOR_TOKEN",
+    "SPECTRUM_OTLP_ENDPOINT",
+    "SPECTRUM_OTLP_HEADERS",
 ];
 
 /// One setting.

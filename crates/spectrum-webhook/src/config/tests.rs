@@ -150,3 +150,32 @@ fn the_readme_has_the_table_of_settings() {
         "the table of README.md is not that of defaults.env: `spectrum-webhook check-config --table` prints it"
     );
 }
+
+#[test]
+fn traces_go_nowhere_unless_a_collector_is_named() {
+    assert!(read(&Sources::of(&[])).expect("the defaults").tracing.is_none());
+    let tracing = read(&Sources::of(&[
+        ("SPECTRUM_OTLP_ENDPOINT", "https://collector.example/base/"),
+        ("SPECTRUM_OTLP_HEADERS", "authorization=Bearer%20a=b, x-tenant=one"),
+        ("SPECTRUM_TRACE_RATIO", "0.25"),
+    ]));
+    let tracing = tracing.expect("settings").tracing.expect("a collector");
+    assert_eq!((tracing.endpoint.expose(), tracing.ratio), ("https://collector.example/base", 0.25));
+    let headers: Vec<_> = tracing.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(headers, [("authorization", "Bearer%20a=b"), ("x-tenant", "one")]);
+    for (name, bad) in [
+        ("SPECTRUM_OTLP_ENDPOINT", "collector:4318"),
+        ("SPECTRUM_OTLP_ENDPOINT", "grpc://collector:4317"),
+        ("SPECTRUM_OTLP_ENDPOINT", "http://user:hunter2hunter2@collector"),
+        ("SPECTRUM_OTLP_ENDPOINT", "http://collector?token=hunter2hunter2"),
+        ("SPECTRUM_OTLP_HEADERS", "hunter2hunter2"),
+        ("SPECTRUM_OTLP_HEADERS", "a=b,c d=hunter2hunter2"),
+        ("SPECTRUM_OTLP_HEADERS", "a=b"),
+        ("SPECTRUM_TRACE_RATIO", "1.5"),
+        ("SPECTRUM_TRACE_RATIO", "NaN"),
+    ] {
+        let found = mistakes(&[(name, bad)]);
+        assert_eq!(found.len(), 1, "{name}={bad}: {found:?}");
+        assert!(found[0].contains(name) && !found[0].contains("hunter2"), "{found:?}");
+    }
+}

@@ -135,7 +135,10 @@ mod tests {
 
     #[test]
     fn nothing_in_a_line_ends_it_or_controls_a_terminal() {
-        assert_eq!(TEXT.sound("a\r\nINFO b\x1b[2J\u{9b}1m\u{202e}\n"), "a\\u000d\\u000aINFO b\\u001b[2J\\u009b1m\\u202e\n");
+        assert_eq!(
+            TEXT.sound("a\r\nINFO b\x1b[2J\u{9b}1m\u{202e}\n"),
+            "a\\u000d\\u000aINFO b\\u001b[2J\\u009b1m\\u202e\n"
+        );
         let coloured = Lines { colours: true, ..TEXT };
         assert_eq!(coloured.sound("\x1b[32m INFO\x1b[0m a\nb\n"), "\x1b[32m INFO\x1b[0m a\\u000ab\n");
         let line = JSON.sound("{\"a\":\"\u{85}\u{2028}é\"}\n").into_owned();

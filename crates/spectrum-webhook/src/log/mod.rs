@@ -25,9 +25,7 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines { format, colours });
     let started = match format {
         LogFormat::Text => log.with_ansi(colours).try_init(),
-        LogFormat::Json => {
-            log.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
-        }
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))?;
     log_panics();

@@ -12,7 +12,7 @@ use prometheus::Registry;
 use spectrum_webhook_core::ids::OwnerId;
 use spectrum_webhook_core::lane::LaneSettings;
 use spectrum_webhook_core::partition::PartitionSettings;
-use spectrum_webhook_core::ports::Reach;
+use spectrum_webhook_core::ports::{Reach, Spans};
 use spectrum_webhook_core::retry::Schedule;
 use spectrum_webhook_dashboard::{self as dashboard, Dashboard};
 pub use spectrum_webhook_dispatcher::Ports;
@@ -34,6 +34,7 @@ use crate::config::Settings;
 use crate::fleet::{Partitions, Reported, Reporter};
 use crate::gauges::StoreGauges;
 use crate::telemetry::Check;
+use crate::traces::Traces;
 
 /// How often the share of partitions is looked at.
 const SHARE_EVERY: Duration = Duration::from_secs(1);
@@ -62,7 +63,7 @@ pub(crate) enum Role {
 
 impl Role {
     /// As its command is called.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Serve => "serve",
             Self::Ingest => "ingest",
@@ -88,6 +89,8 @@ pub(crate) struct Node {
     keepers: Option<(Pruner, StoreGauges)>,
     /// Says how this process does.
     reporter: Reporter,
+    /// Where spans go, if anywhere.
+    traces: Option<Traces>,
 }
 
 impl Node {
@@ -102,8 +105,10 @@ impl Node {
         between: Between,
     ) -> anyhow::Result<Self> {
         let operator_token = operator_token(settings)?;
+        let traces = Traces::start(role, settings, registry)?;
+        let spans = traces.as_ref().map(Traces::spans);
         let backends = Backends::open(settings).await?;
-        match Parts::new(role, settings, registry, &backends) {
+        match Parts::new(role, settings, registry, &backends, spans) {
             Ok(Parts { ingest, dispatcher, keepers }) => {
                 let dispatcher = dispatcher.map(|mut parts| {
                     parts.ports = between(parts.ports);
@@ -126,7 +131,7 @@ impl Node {
                 };
                 let owner = OwnerId(Uuid::now_v7());
                 let reporter = Reporter::start(backends.store.clone(), owner, reported, Clock::default());
-                Ok(Self { backends, ingest, dashboard, background, dispatcher, keepers, reporter })
+                Ok(Self { backends, ingest, dashboard, background, dispatcher, keepers, reporter, traces })
             }
             Err(error) => {
                 backends.abandon().await;
@@ -206,7 +211,11 @@ impl Node {
         }
         drop(self.keepers);
         self.reporter.leave().await;
-        self.backends.close().await
+        let closed = self.backends.close().await;
+        if let Some(traces) = &self.traces {
+            traces.stop().await;
+        }
+        closed
     }
 }
 
@@ -218,7 +227,13 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(role: Role, settings: &Settings, registry: &Registry, backends: &Backends) -> anyhow::Result<Self> {
+    fn new(
+        role: Role,
+        settings: &Settings,
+        registry: &Registry,
+        backends: &Backends,
+        spans: Option<Arc<dyn Spans>>,
+    ) -> anyhow::Result<Self> {
         let clock = Clock::default();
         // A process that does both gives a quarter of the budget to ingest.
         let (of_ingest, of_dispatcher) = match role {
@@ -227,10 +242,10 @@ impl Parts {
         };
         let mut parts = Self { ingest: None, dispatcher: None, keepers: None };
         if role != Role::Dispatcher {
-            parts.ingest = Some(ingest(settings, registry, backends, clock, of_ingest)?);
+            parts.ingest = Some(ingest(settings, registry, backends, spans.clone(), clock, of_ingest)?);
         }
         if role != Role::Ingest {
-            parts.dispatcher = Some(dispatcher_parts(settings, registry, backends, clock, of_dispatcher)?);
+            parts.dispatcher = Some(dispatcher_parts(settings, registry, backends, spans, clock, of_dispatcher)?);
             let pruning = PruneSettings { keep_attempts: settings.delivery_log_keep, ..PruneSettings::default() };
             let gauges = StoreGauges::start(registry, backends.store.clone(), clock)?;
             let pruner = Pruner::start(backends.store.clone(), pruning, move || clock.now().wall);
@@ -244,6 +259,7 @@ fn dispatcher_parts(
     settings: &Settings,
     registry: &Registry,
     backends: &Backends,
+    spans: Option<Arc<dyn Spans>>,
     clock: Clock,
     memory: usize,
 ) -> anyhow::Result<dispatcher::Parts> {
@@ -275,6 +291,7 @@ fn dispatcher_parts(
         gate: SlotGate::new(SlotSettings { healthy: slots, failing: slots.div_ceil(2), outage: slots.div_ceil(4) }),
         metrics: dispatcher::Metrics::new(registry)?,
         archive: Archive::start(backends.store.clone(), registry, archive)?,
+        spans,
         recorder: Recorder::start(backends.store.clone(), recorder, RecorderSettings::default()),
         memory: Arc::new(MemoryBudget::new(memory)),
         clock,
@@ -287,6 +304,7 @@ fn ingest(
     settings: &Settings,
     registry: &Registry,
     backends: &Backends,
+    spans: Option<Arc<dyn Spans>>,
     clock: Clock,
     memory: usize,
 ) -> anyhow::Result<Ingest> {
@@ -319,6 +337,7 @@ fn ingest(
         steerings: backends.store.clone(),
         replays: backends.store.clone(),
         notices: backends.store.clone(),
+        spans,
     };
     let metrics = ingest::Metrics::register(registry)?;
     Ok(Ingest::new(ports, of_ingest, Arc::new(move || clock.now().wall), metrics))

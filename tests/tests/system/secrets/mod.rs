@@ -202,10 +202,15 @@ async fn stored_in_services(hidden: &Needles) {
 async fn no_secret_of_a_run_is_in_the_clear_anywhere() {
     let operator = made_up();
     let master: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    // Nobody listens there: spans are tried to be sent.
+    let collector = made_up();
+    let to_collector = format!("authorization=Bearer%20{collector}");
     let settings = [
         ("SPECTRUM_LOG", "trace"),
         ("SPECTRUM_OPERATOR_TOKEN", operator.as_str()),
         ("SPECTRUM_MASTER_KEY", master.as_str()),
+        ("SPECTRUM_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+        ("SPECTRUM_OTLP_HEADERS", to_collector.as_str()),
     ];
     on_both(&settings, async |mut server| {
         let (client, receiver) = (server.client(), echo());
@@ -213,6 +218,7 @@ async fn no_secret_of_a_run_is_in_the_clear_anywhere() {
         let Secrets { mut hidden, in_urls } = deliveries(&client, &project, &receiver).await;
         hidden.add("the operator's token", &operator);
         hidden.add("the master key", &master);
+        hidden.add("the collector's token", &collector);
         let path = format!("/projects/{}", project.id);
         let asked = client.send(client.request(Method::GET, &path).bearer_auth(&operator)).await.expect("an answer");
         assert_eq!(asked.status, 200);
@@ -262,6 +268,8 @@ async fn no_secret_of_the_settings_is_shown_when_a_start_fails() {
         quick().set("SPECTRUM_MASTER_KEY", &secret),
         quick().set("SPECTRUM_OPERATOR_TOKEN", format!("{secret} ")),
         quick().set("SPECTRUM_DATABASE_URL", format!("mysql://u:{secret}@h/d")),
+        quick().set("SPECTRUM_OTLP_ENDPOINT", format!("http://u:{secret}@h")),
+        quick().set("SPECTRUM_OTLP_ENDPOINT", "http://h").set("SPECTRUM_OTLP_HEADERS", format!("a:{secret}")),
         quick().set("SPECTRUM_REDIS_URL", &secret).set("SPECTRUM_LEASE", "soon"),
         cluster("SPECTRUM_DATABASE_URL", "postgres://u:SECRET@[::1/d"),
         cluster("SPECTRUM_AMQP_URL", "amqp://u:SECRET@h:port/v"),
