@@ -125,6 +125,7 @@ pub struct RabbitQueue {
     publishing: Arc<Link>,
     consuming: Arc<Link>,
     queues: Arc<Queues>,
+    partitions: u16,
     publisher: Publisher,
     acker: Arc<Acker>,
     reach: Arc<Reach>,
@@ -145,14 +146,24 @@ impl RabbitQueue {
         let publishing = Link::connect(Arc::clone(&hosts), PUBLISHING, Arc::clone(&reach));
         let consuming = Link::connect(hosts, CONSUMING, Arc::clone(&reach));
         let (publishing, consuming) = tokio::try_join!(publishing, consuming)?;
-        queues.declare_all(&publishing, options.partitions).await?;
+        let partitions = options.partitions;
+        queues.declare_all(&publishing, partitions).await?;
         let publisher = Publisher::new(Arc::clone(&publishing), Arc::clone(&queues), options.confirm_timeout);
-        Ok(Self { publishing, consuming, queues, publisher, acker: Arc::new(Acker::start()), reach })
+        Ok(Self { publishing, consuming, queues, partitions, publisher, acker: Arc::new(Acker::start()), reach })
     }
 
     /// Whether it can be reached, on both connections.
     pub fn reach(&self) -> Arc<Reach> {
         Arc::clone(&self.reach)
+    }
+
+    /// How many messages all queues have that no consumer holds at this moment.
+    ///
+    /// # Errors
+    /// When the broker cannot say.
+    pub async fn messages(&self) -> Result<u64, PortError> {
+        let messages = self.queues.messages(&self.publishing, self.partitions).await;
+        messages.map_err(|error| unavailable("count messages", error))
     }
 
     /// Ends the connections in order, in a bounded time.

@@ -281,6 +281,22 @@ impl Queues {
         Ok(())
     }
 
+    /// How many messages all queues have that no consumer holds.
+    pub(crate) async fn messages(&self, link: &Link, partitions: u16) -> Result<u64, String> {
+        let Current { connection, .. } = link.current()?;
+        let channel = connection.create_channel().await.map_err(|error| error.to_string())?;
+        let mut messages = 0;
+        for partition in 0..partitions {
+            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+            let name = self.name(PartitionId(partition));
+            let declared = channel.queue_declare(name.as_str().into(), options, FieldTable::default()).await;
+            messages += u64::from(declared.map_err(|error| error.to_string())?.message_count());
+        }
+        // It would close by itself.
+        let _ = channel.close(200, "bye".into()).await;
+        Ok(messages)
+    }
+
     /// A broker that knows types of queues refuses one that does not exist; an older one makes a classic queue of it.
     async fn knows_queue_types(&self, connection: &Connection) -> Result<(), Undeclared> {
         let channel = connection.create_channel().await.map_err(Undeclared::Later)?;

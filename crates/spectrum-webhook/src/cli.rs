@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 
+use crate::config::Hidden;
 use crate::config::sources::Flags;
 
 /// The end of the year 9999, in UNIX seconds: later times are mistakes.
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Dispatcher(Flags),
     /// Bring the database up to this version, and end; every start does the same.
     Migrate(Flags),
+    /// Carry a deployment into the empty cluster that the settings name: from a data folder, or from another cluster.
+    Move(Move),
     /// Check the settings and print what is in effect, secrets masked.
     CheckConfig(CheckConfig),
     /// Ask the server of this machine whether it is ready; ends with 0 if it is, else with 1.
@@ -78,6 +81,26 @@ pub(crate) enum Command {
     Openapi,
     /// Show it all: events through failing URLs and a `kill -9`, checked by an independent verifier.
     Demo(Demo),
+}
+
+/// `move`.
+#[derive(Args)]
+pub(crate) struct Move {
+    /// The deployment to move, which nobody may serve: its data folder, or a file of the settings of its cluster.
+    #[arg(long, value_name = "FOLDER|FILE")]
+    pub(crate) from: PathBuf,
+    /// Only look whether it can be moved, and count what there is.
+    #[arg(long, conflicts_with = "undo")]
+    pub(crate) check: bool,
+    /// Take back that it was moved: it may be served again, and whatever target it was moved into may not.
+    #[arg(long)]
+    pub(crate) undo: bool,
+    /// The master key of the data folder, if that is neither in it nor the one of the target.
+    #[arg(long, env = "SPECTRUM_FROM_MASTER_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) from_master_key: Option<Hidden>,
+    /// The settings of the target.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
 }
 
 /// `check-config`.

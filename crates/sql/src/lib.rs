@@ -7,6 +7,7 @@
 //! | [`MasterKey`] (`secrets`) | the key, and the cipher that signing secrets rest under |
 //! | [`FolderLock`] (`folder_lock`) | one process for each data folder |
 //! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `replays`, `notices`, `insight`, `survey`, `fleet`) | the ports of the same names |
+//! | [`Move`] (`moving`) | a deployment's rows, carried into the database of another |
 //! | [`Embedded`] (`embedded`) | the other ports, over memory and the same file |
 //! | `sql`, `error` | statements and their values; what a failure means |
 //!
@@ -21,6 +22,7 @@ mod error;
 mod fleet;
 mod folder_lock;
 mod insight;
+mod moving;
 mod notices;
 mod replays;
 mod secrets;
@@ -33,5 +35,6 @@ pub use database::{ConnectError, Database, FILE_NAME, Options, PostgresOptions};
 pub use embedded::{Embedded, EmbeddedAdmission, EmbeddedAnnouncements, EmbeddedLock, EmbeddedQueue};
 pub use error::OpenError;
 pub use folder_lock::FolderLock;
+pub use moving::{Carried, Move, MoveError, Queued, Record, Standing};
 pub use secrets::MasterKey;
 pub use store::SqlStore;

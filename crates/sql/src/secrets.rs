@@ -175,7 +175,7 @@ impl Cipher {
 }
 
 /// What a webhook's headers are encrypted for: it tells them from its secrets.
-fn headers_of(webhook: WebhookId) -> Vec<u8> {
+pub(crate) fn headers_of(webhook: WebhookId) -> Vec<u8> {
     [b"headers", webhook.0.as_bytes().as_slice()].concat()
 }
 

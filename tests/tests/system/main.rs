@@ -17,6 +17,7 @@
 //! | [`shutdown`] | SIGTERM neither loses nor repeats |
 //! | [`folders`] | data folders that are read-only, full, or in use |
 //! | [`cluster`] | several processes over RabbitMQ, Redis and PostgreSQL, through every single fault |
+//! | [`moving`] | a deployment carried into a cluster, and into other partitions, through kills |
 //! | [`steer`] | what people do about deliveries: dead letters sent again, lanes steered, test events |
 //! | [`traces`] | one trace from a post to each attempt, and a collector that fails |
 //! | [`ops`] | metrics that add up, health, the commands beside a running server |
@@ -36,6 +37,7 @@ mod folders;
 mod hostile;
 mod isolation;
 mod logs;
+mod moving;
 mod ops;
 mod order;
 mod secrets;

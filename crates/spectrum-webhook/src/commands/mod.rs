@@ -11,6 +11,7 @@ mod health;
 mod listen;
 mod lists;
 mod migrate;
+mod moving;
 mod openapi;
 mod output;
 mod project;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command, between: Between) -> anyhow::Result<ExitCode
         Command::Ingest(flags) => serve::serve(Role::Ingest, &crate::settings(flags)?, between),
         Command::Dispatcher(flags) => serve::serve(Role::Dispatcher, &crate::settings(flags)?, between),
         Command::Migrate(flags) => migrate::migrate(&crate::settings(flags)?),
+        Command::Move(arguments) => moving::moving(arguments),
         Command::CheckConfig(arguments) => check_config::check_config(arguments),
         Command::Health(arguments) => health::health(arguments.alive, &crate::settings(arguments.flags)?),
         Command::Project(command) => project::project(command),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
@@ -87,9 +88,15 @@ impl fmt::Debug for Sources {
     }
 }
 
-/// Variables of the commands that are clients of the API, and of `listen` and `verify`.
-pub(crate) const OF_CLIENTS: [&str; 5] =
-    ["SPECTRUM_URL", "SPECTRUM_PROJECT_ID", "SPECTRUM_PROJECT_SECRET", "SPECTRUM_PROFILE", "SPECTRUM_SIGNING_SECRET"];
+/// Variables of the commands that are clients of the API, and of `listen`, `verify` and `move`.
+pub(crate) const OF_CLIENTS: [&str; 6] = [
+    "SPECTRUM_URL",
+    "SPECTRUM_PROJECT_ID",
+    "SPECTRUM_PROJECT_SECRET",
+    "SPECTRUM_PROFILE",
+    "SPECTRUM_SIGNING_SECRET",
+    "SPECTRUM_FROM_MASTER_KEY",
+];
 
 /// Whether it is one of the variables by which Kubernetes describes a service named `spectrum…`.
 fn of_kubernetes(name: &str, value: &str) -> bool {
@@ -109,6 +116,37 @@ impl Sources {
             }
         }
         Self { flags, environment, unreadable }
+    }
+
+    /// A file of settings alone, `NAME=value` a line, as a service manager or a shell reads it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has another line.
+    pub(crate) fn of_file(path: &Path) -> Result<Self, Mistakes> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Mistakes(vec![format!("{} cannot be read: {error}", path.display())]))?;
+        let mut environment = BTreeMap::new();
+        let mut mistakes = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim().trim_start_matches("export ");
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match line.split_once('=') {
+                Some((name, value)) if name.starts_with("SPECTRUM_") => {
+                    let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+                    environment.insert(name.to_owned(), quoted.unwrap_or(value).to_owned());
+                }
+                Some(_) => {}
+                // The line may be a secret.
+                None => mistakes.push(format!("{}, line {}: expected `NAME=value`", path.display(), number + 1)),
+            }
+        }
+        if mistakes.is_empty() {
+            Ok(Self { flags: Flags::default(), environment, unreadable: Vec::new() })
+        } else {
+            Err(Mistakes(mistakes))
+        }
     }
 
     /// The environment given, for tests.

@@ -9,7 +9,7 @@ use spectrum_webhook_core::ports::{Admission, Announcements, Directory as _, Que
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_rabbitmq::RabbitQueue;
 use spectrum_webhook_redis::Redis;
-use spectrum_webhook_sql::{Database, Embedded, FILE_NAME, MasterKey, Options, PostgresOptions, SqlStore};
+use spectrum_webhook_sql::{Database, Embedded, FILE_NAME, MasterKey, Options, PostgresOptions, SqlStore, Standing};
 
 use zeroize::Zeroizing;
 
@@ -55,7 +55,11 @@ impl Backends {
         let key = master_key(settings)?;
         let sessions = key.derive(SESSIONS);
         let embedded = Embedded::open(Options::new(&settings.data_dir), key).await?;
-        if let Err(error) = same_partitions(&embedded.store, settings.partitions).await {
+        let usable = async {
+            same_partitions(&embedded.store, settings.partitions).await?;
+            may_be_used(&embedded.store).await
+        };
+        if let Err(error) = usable.await {
             embedded.abandon().await;
             return Err(error);
         }
@@ -77,15 +81,8 @@ impl Backends {
         let database = Database::connect(postgres(settings, cluster), key).await?;
         let store = Arc::new(SqlStore::new(database.clone()));
         same_partitions(&store, settings.partitions).await?;
-        let of_queue = spectrum_webhook_rabbitmq::Options {
-            ca: settings.services_ca.clone(),
-            ..spectrum_webhook_rabbitmq::Options::new(
-                cluster.amqp.expose(),
-                settings.namespace.as_str(),
-                settings.partitions,
-            )
-        };
-        let queue = async { RabbitQueue::connect(of_queue).await.context("SPECTRUM_AMQP_URL") };
+        may_be_used(&store).await?;
+        let queue = async { RabbitQueue::connect(rabbit(settings, cluster)).await.context("SPECTRUM_AMQP_URL") };
         let redis = async { Redis::connect(redis(settings, cluster)).await.context("SPECTRUM_REDIS_URL") };
         let (queue, redis) = tokio::try_join!(queue, redis)?;
         let queue = Arc::new(queue);
@@ -130,7 +127,26 @@ impl Backends {
     }
 }
 
-async fn same_partitions(store: &SqlStore, wanted: u16) -> anyhow::Result<()> {
+/// Refuses a deployment that is on its way from or to another one.
+async fn may_be_used(store: &SqlStore) -> anyhow::Result<()> {
+    match store.standing().await? {
+        Standing::Whole => Ok(()),
+        Standing::Arriving => bail!(
+            "a move into this deployment was begun and is not done: run the same `spectrum-webhook move` again, which \
+             goes on where it stopped"
+        ),
+        Standing::Leaving => bail!(
+            "a move of this deployment was begun: run the same `spectrum-webhook move` again, which goes on where it \
+             stopped; or give it up with `spectrum-webhook move --undo`, after which the target has to be emptied"
+        ),
+        Standing::Left => bail!(
+            "this deployment was moved into another one: use that. Should it really be used again: `spectrum-webhook move \
+             --undo`; what both have is delivered twice then"
+        ),
+    }
+}
+
+pub(super) async fn same_partitions(store: &SqlStore, wanted: u16) -> anyhow::Result<()> {
     let partitions = store.partitions(wanted).await?;
     if partitions != wanted {
         bail!(
@@ -141,7 +157,7 @@ async fn same_partitions(store: &SqlStore, wanted: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn postgres(settings: &Settings, cluster: &Cluster) -> PostgresOptions {
+pub(super) fn postgres(settings: &Settings, cluster: &Cluster) -> PostgresOptions {
     PostgresOptions {
         connections: settings.database_connections,
         ca: settings.services_ca.clone(),
@@ -149,7 +165,15 @@ fn postgres(settings: &Settings, cluster: &Cluster) -> PostgresOptions {
     }
 }
 
-fn redis(settings: &Settings, cluster: &Cluster) -> spectrum_webhook_redis::Options {
+pub(super) fn rabbit(settings: &Settings, cluster: &Cluster) -> spectrum_webhook_rabbitmq::Options {
+    let url = cluster.amqp.expose();
+    spectrum_webhook_rabbitmq::Options {
+        ca: settings.services_ca.clone(),
+        ..spectrum_webhook_rabbitmq::Options::new(url, settings.namespace.as_str(), settings.partitions)
+    }
+}
+
+pub(super) fn redis(settings: &Settings, cluster: &Cluster) -> spectrum_webhook_redis::Options {
     spectrum_webhook_redis::Options {
         lease: settings.lease,
         ca: settings.services_ca.clone(),
@@ -157,7 +181,7 @@ fn redis(settings: &Settings, cluster: &Cluster) -> spectrum_webhook_redis::Opti
     }
 }
 
-fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
+pub(super) fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
     match &settings.master_key {
         Some(key) => Ok(key.expose().parse()?),
         None => Ok(MasterKey::load_or_create(&settings.data_dir)?),
@@ -195,7 +219,12 @@ impl Registry {
                 (database, Some(Announced { redis, partitions, lease }))
             }
         };
-        Ok(Self { store: SqlStore::new(database.clone()), database, announcements })
+        let registry = Self { store: SqlStore::new(database.clone()), database, announcements };
+        if let Err(error) = may_be_used(&registry.store).await {
+            registry.close().await?;
+            return Err(error);
+        }
+        Ok(registry)
     }
 
     /// Whether there is anything to look after; a mistyped folder would otherwise be made, and look empty.

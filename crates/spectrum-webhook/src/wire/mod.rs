@@ -1,6 +1,7 @@
-//! Puts the parts together: over which backends, [`backends`] knows.
+//! Puts the parts together: over which backends, [`backends`] knows. [`moving`] goes from some to others.
 
 mod backends;
+pub(crate) mod moving;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use sqlx::{Row as _, ValueRef as _};
 
 use crate::database::Insert;
 use crate::error::Fault;
-use crate::sql::{Columns as _, Conn};
+use crate::sql::{Columns as _, Conn, Statement};
 
 /// Appends messages, and the idempotency records that came with them. Returns their positions.
 pub(crate) fn insert(conn: &rusqlite::Connection, inserts: &[Insert]) -> Result<Vec<i64>, Fault> {
@@ -72,12 +72,12 @@ pub(super) async fn newest(conn: &mut Conn) -> Result<i64, Fault> {
 }
 
 /// A row of the queue.
-pub(super) struct QueueRow {
-    pub(super) position: i64,
-    pub(super) again: bool,
+pub(crate) struct QueueRow {
+    pub(crate) position: i64,
+    pub(crate) again: bool,
     /// Bytes of the body.
-    pub(super) size: usize,
-    pub(super) message: Result<Message, Box<Unreadable>>,
+    pub(crate) size: usize,
+    pub(crate) message: Result<Message, Box<Unreadable>>,
 }
 
 /// What is to be read: rows behind a position, at most so many, and no more after so many bytes.
@@ -94,18 +94,36 @@ pub(super) async fn read(conn: &mut Conn, range: Range) -> Result<(Vec<QueueRow>
     let sql = "SELECT position, again, event, project, event_type, accepted_at, registry, traceparent, purpose, \
                body FROM queue WHERE partition_id = $1 AND position > $2 ORDER BY position LIMIT $3";
     let limit = i64::try_from(range.rows).unwrap_or(i64::MAX);
-    let mut stream = sqlx::query(sql).bind(i64::from(range.partition.0)).bind(range.behind).bind(limit).fetch(conn);
+    let statement = sqlx::query(sql).bind(i64::from(range.partition.0)).bind(range.behind).bind(limit);
+    read_rows(conn, statement, range.rows, range.bytes).await
+}
+
+/// The same of all partitions together.
+pub(crate) async fn read_all(conn: &mut Conn, behind: i64, rows: usize, bytes: usize) -> Result<Vec<QueueRow>, Fault> {
+    let sql = "SELECT position, again, event, project, event_type, accepted_at, registry, traceparent, purpose, \
+               body FROM queue WHERE position > $1 ORDER BY position LIMIT $2";
+    let statement = sqlx::query(sql).bind(behind).bind(i64::try_from(rows).unwrap_or(i64::MAX));
+    Ok(read_rows(conn, statement, rows, bytes).await?.0)
+}
+
+async fn read_rows(
+    conn: &mut Conn,
+    statement: Statement,
+    most: usize,
+    bytes: usize,
+) -> Result<(Vec<QueueRow>, bool), Fault> {
+    let mut stream = statement.fetch(conn);
     let mut rows = Vec::new();
     let mut size = 0_usize;
     while let Some(row) = stream.try_next().await? {
         let row = queue_row(&row)?;
         size = size.saturating_add(row.size);
         rows.push(row);
-        if size >= range.bytes {
+        if size >= bytes {
             return Ok((rows, true));
         }
     }
-    let more = rows.len() >= range.rows;
+    let more = rows.len() >= most;
     Ok((rows, more))
 }
 

@@ -23,5 +23,5 @@ pub use binary::binary;
 pub use client::{Answer, Client, Hook, Project};
 pub use disk::Disk;
 pub use log::Log;
-pub use server::{Done, Server, run};
+pub use server::{Done, Server, run, run_and_kill};
 pub use settings::Settings;

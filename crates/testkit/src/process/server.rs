@@ -38,6 +38,34 @@ pub async fn run(settings: &Settings, folder: &Path, arguments: &[&str]) -> Done
     run_in(settings, folder, None, arguments).await
 }
 
+/// Runs a command and kills it (`kill -9`) as soon as it has printed a line to stderr; what became of it when it ended by
+/// itself before that, or without a line.
+///
+/// # Panics
+/// When it cannot be started, or does neither.
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
+pub async fn run_and_kill(settings: &Settings, folder: &Path, arguments: &[&str]) -> Option<Done> {
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+    let mut command = command(settings, folder, None);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a command");
+    let mut errors = BufReader::new(child.stderr.take().expect("its errors"));
+    let mut output = child.stdout.take().expect("its output");
+    let work = async {
+        let mut line = String::new();
+        if errors.read_line(&mut line).await.expect("a line") > 0 && !line.starts_with("spectrum-webhook: ") {
+            child.kill().await.expect("a kill");
+            return None;
+        }
+        let mut stdout = String::new();
+        output.read_to_string(&mut stdout).await.expect("its output");
+        errors.read_to_string(&mut line).await.expect("its errors");
+        let code = child.wait().await.expect("an exit status").code();
+        Some(Done { code, stdout, stderr: line })
+    };
+    tokio::time::timeout(PATIENCE, work).await.expect("a command that ends")
+}
+
 #[expect(clippy::expect_used, reason = "a test fails by panicking")]
 async fn run_in(settings: &Settings, folder: &Path, disk: Option<&Disk>, arguments: &[&str]) -> Done {
     let output = command(settings, folder, disk).args(arguments).stdin(Stdio::null()).output();

@@ -61,6 +61,11 @@ impl Settings {
         self.variables.get(name).map(String::as_str)
     }
 
+    /// All of them as a file, `NAME=value` a line.
+    pub fn file(&self) -> String {
+        self.variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+    }
+
     /// The same without a setting.
     #[must_use]
     pub fn unset(mut self, name: &str) -> Self {
