@@ -46,14 +46,18 @@ async fn fill(embedded: &Embedded, dir: &TempDir) -> (ProjectId, SigningSecret) 
     let mut rows = raw.begin().await.expect("begin");
     for number in 0..EVENTS {
         let event = Uuid::now_v7().to_string();
-        let sql = "INSERT INTO events (id, project, event_type, accepted_at, registry, body) VALUES ($1, $2, 'm', 0, 1, $3)";
+        let sql =
+            "INSERT INTO events (id, project, event_type, accepted_at, registry, body) VALUES ($1, $2, 'm', 0, 1, $3)";
         let insert = sqlx::query(sql).bind(&event).bind(project.to_string()).bind(vec![0_u8, 0xff]);
         insert.execute(&mut *rows).await.expect("an event");
         let sql = "INSERT INTO backlog (event, webhook, partition_id, sequence, attempts, sent) VALUES ($1, $2, 77, $3, 0, 0)";
         let insert = sqlx::query(sql).bind(&event).bind(webhook.to_string()).bind(number as i64);
         insert.execute(&mut *rows).await.expect("a row");
     }
-    sqlx::query("INSERT INTO partitions VALUES (77, 5000000000, 5000000009)").execute(&mut *rows).await.expect("a partition");
+    sqlx::query("INSERT INTO partitions VALUES (77, 5000000000, 5000000009)")
+        .execute(&mut *rows)
+        .await
+        .expect("a partition");
     rows.commit().await.expect("commit");
     for _ in 0..300 {
         let message = Message {

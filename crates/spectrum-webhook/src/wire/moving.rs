@@ -97,10 +97,7 @@ impl Source {
             return Self::cluster(from).await;
         }
         if !from.join(FILE_NAME).exists() {
-            bail!(
-                "{} is neither a data folder (there is no {FILE_NAME} in it) nor a file of settings",
-                from.display()
-            );
+            bail!("{} is neither a data folder (there is no {FILE_NAME} in it) nor a file of settings", from.display());
         }
         let folder = FolderLock::acquire(from)?;
         let key = match key {

@@ -108,7 +108,8 @@ pub(super) async fn read_journal(database: &Database) -> Result<Option<Journal>,
 /// Marks a source, whatever mark it has.
 pub(super) async fn write_mark(database: &Database, mark: &Mark) -> Result<(), Fault> {
     let value = text(mark);
-    let sql = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    let sql =
+        "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     let done = database.write(move |conn| Box::pin(run(conn, sqlx::query(sql).bind(AWAY).bind(value))));
     done.await.map(|_| ())
 }

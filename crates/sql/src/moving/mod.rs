@@ -58,7 +58,9 @@ pub enum MoveError {
     #[error("another process moves into this target: let it end, and look how far it came")]
     Overtaken,
     /// What arrived is not what left.
-    #[error("`{table}` has {source_rows} rows in the source and {target_rows} in the target: do not use the target; report this")]
+    #[error(
+        "`{table}` has {source_rows} rows in the source and {target_rows} in the target: do not use the target; report this"
+    )]
     Differs {
         /// The table.
         table: &'static str,

@@ -59,7 +59,8 @@ impl Move {
         if !self.source.is_embedded() {
             return Ok(Queued::default());
         }
-        let rows = self.source.read(move |conn| Box::pin(queue_rows::read_all(conn, position, MESSAGES, BYTES))).await?;
+        let rows =
+            self.source.read(move |conn| Box::pin(queue_rows::read_all(conn, position, MESSAGES, BYTES))).await?;
         let mut queued = Queued { position, ..Queued::default() };
         for row in rows {
             queued.position = row.position;
@@ -140,7 +141,8 @@ async fn quarantine(conn: &mut Conn, message: &Unreadable, now: Millis) -> Resul
     // Which partition it was in tells nothing of where its project is now.
     let sql = "INSERT INTO quarantine (id, partition_id, bytes, detail, quarantined_at) VALUES ($1, 0, $2, $3, $4)";
     let detail = message.detail.replace('\0', "\u{fffd}");
-    let statement = sqlx::query(sql).bind(Uuid::now_v7().to_string()).bind(message.bytes.clone()).bind(detail).bind(now.0);
+    let statement =
+        sqlx::query(sql).bind(Uuid::now_v7().to_string()).bind(message.bytes.clone()).bind(detail).bind(now.0);
     run(conn, statement).await?;
     Ok(())
 }

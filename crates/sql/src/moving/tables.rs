@@ -360,7 +360,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let options = Options { synchronous_off: true, ..Options::new(dir.path()) };
         let database = Database::open(options, MasterKey::from_bytes([1; 32])).await.expect("open");
-        const COLUMNS: &str = "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'";
+        const COLUMNS: &str =
+            "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'";
         let rows = database.read(|conn| Box::pin(async { Ok(sqlx::query(COLUMNS).fetch_all(conn).await?) })).await;
         let mut schema = BTreeSet::new();
         for row in rows.expect("columns") {
