@@ -28,7 +28,7 @@ CASES ?= 200
 
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spectrum-webhook/bin:$(PATH)
 
-.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api screenshots bench bench-compare flame setup
+.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api screenshots watch-pictures bench bench-compare flame setup
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
@@ -88,6 +88,11 @@ screenshots: setup ## Pictures of the dashboard's main pages, into docs/pictures
 	@mkdir -p docs/pictures
 	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" SCREENSHOTS="$$(realpath docs/pictures)" \
 		cargo test --package spectrum-webhook-tests --test system dashboard::pictures -- --nocapture
+
+watch-pictures: setup ## Pictures of the Grafana dashboard's panels over a real run, into docs/pictures (five minutes)
+	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
+	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" WATCH_PICTURES="$$(realpath docs/pictures)" \
+		cargo test --package spectrum-webhook-tests --test system watching::dashboard:: -- --nocapture
 
 bench: setup ## The release build beside the limit of this machine: MEASURES=name,name BACKENDS=name ROUNDS=n (docs/performance.md)
 	@cargo build --release --quiet --package spectrum-webhook --package spectrum-webhook-bench --bins

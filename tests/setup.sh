@@ -24,6 +24,8 @@ python3 -c 'import ensurepip, venv' 2> /dev/null || packages+=(python3 python3-v
 # A browser looks at the dashboard.
 command -v chromium > /dev/null || packages+=(chromium)
 command -v chromedriver > /dev/null || packages+=(chromium-driver)
+# What checks metrics, alerts and the queries of the dashboard.
+command -v promtool > /dev/null || packages+=(prometheus)
 # The services of a cluster. Tests start private ones; those of the system are neither used nor started.
 [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || packages+=(rabbitmq-server)
 command -v redis-server > /dev/null || packages+=(redis-server)

@@ -156,6 +156,7 @@ impl LeaseKeeper {
     fn share(&mut self, live: usize) {
         let partitions = self.shared.settings.partitions;
         self.target = usize::from(partitions).div_ceil(live);
+        self.shared.metrics.partitions_wanted.set(i64::try_from(self.target).unwrap_or(i64::MAX));
         let kept = self.kept();
         if kept > self.target {
             self.surplus_for += 1;
@@ -243,13 +244,14 @@ impl LeaseKeeper {
         let Some(held) = self.held.remove(&id) else { return };
         match result {
             Ok(()) => {
+                self.shared.metrics.given_back.inc();
                 self.failed.remove(&held.partition);
             }
             Err(error) => {
                 tracing::warn!(partition = %held.partition, %error, "an ownership ended");
                 self.trouble(&error);
                 self.floors.remove(&held.partition);
-                self.shared.metrics.ownerships_lost.inc();
+                self.shared.metrics.lost(&error);
                 if self.shared.clock.mono().since(held.since) >= WORKED {
                     self.failed.remove(&held.partition);
                 }

@@ -43,7 +43,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use clock::Clock;
 pub use memory::MemoryBudget;
-pub use metrics::Metrics;
+pub use metrics::{LoadGauges, Metrics};
 
 /// The backends that the dispatcher works with.
 #[derive(Clone)]

@@ -35,6 +35,11 @@ impl MemoryBudget {
         self.used() / 2 >= self.limit
     }
 
+    /// Bytes that may be in use.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Bytes in use.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)

@@ -2,6 +2,7 @@
 //! what it asked for, until the lease is lost or the process stops.
 
 mod check;
+mod counting;
 mod io;
 mod outbox;
 mod pace;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use spectrum_webhook_core::attempt::AttemptRecord;
 use spectrum_webhook_core::chance::Seeded;
 use spectrum_webhook_core::lane::{self, Broken};
-use spectrum_webhook_core::partition::{Action, Counts, Input, LaneId, Partition};
+use spectrum_webhook_core::partition::{Action, Census, Counts, Input, LaneId, Partition};
 use spectrum_webhook_core::ports::{Acks, Lease, PortError, Subscription, Taken};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -101,10 +102,11 @@ async fn own_lease(
         share: Share::new(Arc::clone(&shared.memory)),
         buffered: 0,
         counted: Counts::default(),
-        lanes: 0,
+        census: Census::default(),
     };
     tracing::debug!(partition = %lease.partition, epoch = %lease.epoch, lanes = takeover.lanes.len(), "took over");
     shared.metrics.partitions_held.inc();
+    shared.metrics.takeovers.inc();
     owner.perform(actions);
     let mut subscription = subscription;
     let ended = owner.run(subscription.as_mut(), stop).await;
@@ -138,7 +140,7 @@ struct Owner {
     /// Bytes that the queue has sent and that are not taken yet.
     buffered: usize,
     counted: Counts,
-    lanes: i64,
+    census: Census,
 }
 
 impl Owner {
@@ -223,6 +225,7 @@ impl Owner {
             Ok(message) => {
                 let message = Arc::new(message);
                 self.processing.took(tag, redelivered, &message);
+                self.count_taken(redelivered, &message);
                 self.feed(Input::Took { tag, redelivered, message })
             }
             Err(unreadable) => {
@@ -343,11 +346,14 @@ impl Owner {
                 Action::Lane(lane, lane::Action::Fetch { ticket, reading }) => {
                     self.tasks.spawn(io.read(lane, ticket, reading));
                 }
-                Action::Lane(lane, lane::Action::Attempt { attempt, number, event, sequence, class, message }) => {
+                Action::Lane(
+                    lane,
+                    lane::Action::Attempt { attempt, number, event, sequence, class, held, message },
+                ) => {
                     // A draining partition starts nothing: the lane ends with it.
                     if !self.draining {
                         let cell = self.targets.cell(lane.project, lane.webhook);
-                        let wanted = Attempt { lane, attempt, number, event, sequence, class, message, cell };
+                        let wanted = Attempt { lane, attempt, number, event, sequence, class, held, message, cell };
                         self.tasks.spawn(io.attempt(wanted));
                         self.attempts += 1;
                     }
@@ -372,45 +378,6 @@ impl Owner {
             self.settling = true;
             let (marks, tags) = self.outbox.take_settled();
             self.tasks.spawn(Arc::clone(&self.io).settle(Arc::clone(&self.acks), marks, tags));
-        }
-    }
-
-    /// Carries what changed in the machine's counts over to the process's metrics and budget.
-    fn count(&mut self) {
-        let (before, now) = (self.counted, self.machine.counts());
-        let metrics = &self.io.shared.metrics;
-        if before != now {
-            metrics.recovered.inc_by(now.recovered - before.recovered);
-            metrics.fanned_out.inc_by(now.fanned_out - before.fanned_out);
-            metrics.delivered.inc_by(now.delivered - before.delivered);
-            metrics.dead.inc_by(now.dead - before.dead);
-            metrics.dropped.inc_by(now.dropped - before.dropped);
-            let difference = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-            metrics.pending.add(difference(now.pending()) - difference(before.pending()));
-            self.counted = now;
-        }
-        let lanes = i64::try_from(self.machine.lanes()).unwrap_or(i64::MAX);
-        if lanes != self.lanes {
-            metrics.lanes.add(lanes - self.lanes);
-            self.lanes = lanes;
-        }
-        if self.share.set(self.machine.bytes() + self.buffered) && self.io.shared.memory.has_room() {
-            self.io.shared.memory_freed.notify_waiters();
-        }
-    }
-}
-
-/// Also when the partition panics: readiness goes by these numbers.
-impl Drop for Owner {
-    fn drop(&mut self) {
-        let metrics = &self.io.shared.metrics;
-        let pending = self.counted.pending();
-        metrics.released.inc_by(pending);
-        metrics.pending.sub(i64::try_from(pending).unwrap_or(i64::MAX));
-        metrics.lanes.sub(self.lanes);
-        metrics.partitions_held.dec();
-        if self.share.set(0) && self.io.shared.memory.has_room() {
-            self.io.shared.memory_freed.notify_waiters();
         }
     }
 }

@@ -197,6 +197,15 @@ impl Slots {
         }
     }
 
+    /// Slots of a class.
+    pub fn cap(&self, class: Class) -> usize {
+        match class {
+            Class::Healthy => self.healthy_cap,
+            Class::Failing => self.failing.cap(),
+            Class::Outage => self.outage.cap(),
+        }
+    }
+
     /// Requests of a class that wait.
     pub fn waiting(&self, class: Class) -> usize {
         match class {

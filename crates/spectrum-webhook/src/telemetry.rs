@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use futures::future::BoxFuture;
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::{Encoder as _, IntGauge, Registry, TextEncoder};
 use spectrum_webhook_core::ports::Reach;
 
 /// One thing that readiness asks: `Err` says what is not ready.
@@ -31,6 +31,29 @@ impl Readiness {
         // The first start is the only one.
         let _ = self.asked.set(Asked { checks, services });
     }
+
+    /// Whether all checks hold, and what there is to say.
+    async fn ask(&self) -> (bool, String) {
+        let Some(Asked { checks, services }) = self.asked.get() else {
+            return (false, "not ready: starting\n".to_owned());
+        };
+        let mut said = String::new();
+        for check in checks {
+            if let Err(problem) = check().await {
+                said.push_str(&format!("not ready: {problem}\n"));
+            }
+        }
+        let is_ready = said.is_empty();
+        if is_ready {
+            said.push_str("ready\n");
+        }
+        // A service that is down may leave enough to be ready: events are taken without Redis.
+        for service in services {
+            let state = service.state().map_or_else(|why| format!("down: {why}"), |()| "up".to_owned());
+            said.push_str(&format!("{}: {state}\n", service.service()));
+        }
+        (is_ready, said)
+    }
 }
 
 /// What the listener for operators serves.
@@ -40,6 +63,8 @@ pub(crate) struct Ops {
     pub(crate) registry: Registry,
     /// All of it must hold.
     pub(crate) readiness: Readiness,
+    /// Readiness as a metric.
+    pub(crate) ready: IntGauge,
 }
 
 impl Ops {
@@ -56,6 +81,7 @@ impl Ops {
 async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
+    ops.ready.set(i64::from(ops.readiness.ask().await.0));
     match encoder.encode(&ops.registry.gather(), &mut text) {
         Ok(()) => ([("content-type", encoder.format_type().to_owned())], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -63,25 +89,6 @@ async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
 }
 
 async fn ready(State(ops): State<Ops>) -> impl IntoResponse {
-    let Some(Asked { checks, services }) = ops.readiness.asked.get() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting\n".to_owned());
-    };
-    let mut said = String::new();
-    for check in checks {
-        if let Err(problem) = check().await {
-            said.push_str(&format!("not ready: {problem}\n"));
-        }
-    }
-    let status = if said.is_empty() {
-        said.push_str("ready\n");
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    // A service that is down may leave enough to be ready: events are taken without Redis.
-    for service in services {
-        let state = service.state().map_or_else(|why| format!("down: {why}"), |()| "up".to_owned());
-        said.push_str(&format!("{}: {state}\n", service.service()));
-    }
-    (status, said)
+    let (is_ready, said) = ops.readiness.ask().await;
+    (if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, said)
 }

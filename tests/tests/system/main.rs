@@ -20,6 +20,7 @@
 //! | [`moving`] | a deployment carried into a cluster, and into other partitions, through kills |
 //! | [`steer`] | what people do about deliveries: dead letters sent again, lanes steered, test events |
 //! | [`traces`] | one trace from a post to each attempt, and a collector that fails |
+//! | [`watching`] | metrics, alerts and the Grafana dashboard as they are documented |
 //! | [`ops`] | metrics that add up, health, the commands beside a running server |
 //!
 //! `world` is what they share.
@@ -45,4 +46,5 @@ mod see;
 mod shutdown;
 mod steer;
 mod traces;
+mod watching;
 mod world;

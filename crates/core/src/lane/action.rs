@@ -45,6 +45,8 @@ pub enum Action {
         sequence: Sequence,
         /// Which slots it is made from.
         class: Class,
+        /// It has rested in the backlog.
+        held: bool,
         /// The event; `None`: read it from the store (a lane that waits keeps no body).
         message: Option<Arc<Message>>,
     },

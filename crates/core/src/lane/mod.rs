@@ -34,4 +34,4 @@ pub use action::{Action, Actions, Class, Fate};
 pub use input::{Arrival, AttemptId, Attempted, Input, Status, Ticket};
 pub use invariants::Broken;
 pub use settings::LaneSettings;
-pub use state::{Health, Lane};
+pub use state::{Health, Lane, Standing};

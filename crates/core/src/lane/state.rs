@@ -132,6 +132,37 @@ pub enum Health {
     Outage,
 }
 
+/// What a lane does, for whoever counts lanes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It delivers.
+    Flowing,
+    /// Events are exhausted, and it is not known yet whether the URL is down.
+    Suspect,
+    /// Its URL is down: it is probed.
+    Outage,
+    /// Its webhook is disabled.
+    Disabled,
+    /// Its webhook is deleted: what waits is being dropped.
+    Deleted,
+}
+
+impl Standing {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Flowing, Self::Suspect, Self::Outage, Self::Disabled, Self::Deleted];
+
+    /// The stable word for it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Flowing => "flowing",
+            Self::Suspect => "suspect",
+            Self::Outage => "outage",
+            Self::Disabled => "disabled",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
 /// The attempts of a delivery that was put back, kept while it waits in the backlog.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resume {
@@ -272,6 +303,17 @@ impl Lane {
     /// What is thought of the URL.
     pub fn health(&self) -> Health {
         self.health
+    }
+
+    /// What it does.
+    pub fn standing(&self) -> Standing {
+        match (self.status, self.health) {
+            (Status::Deleted, _) => Standing::Deleted,
+            (Status::Disabled, _) => Standing::Disabled,
+            (Status::Enabled, Health::Flowing) => Standing::Flowing,
+            (Status::Enabled, Health::Suspect) => Standing::Suspect,
+            (Status::Enabled, Health::Outage) => Standing::Outage,
+        }
     }
 
     /// Whether a write of the lane disables the webhook at this moment: what was read of the webhook meanwhile may be

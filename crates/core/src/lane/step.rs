@@ -441,6 +441,7 @@ impl Lane {
             event: item.event,
             sequence: item.sequence,
             class,
+            held: item.held,
             message,
         });
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Action, InFlight, LaneId, Partition};
+use super::{Action, Census, InFlight, LaneId, Partition};
 use crate::chance::Chance;
 use crate::delivery::{Command, DeliveryKey, Message, Purpose};
 use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
@@ -235,8 +235,8 @@ impl Partition {
         if !project.lanes.contains_key(&id.webhook) {
             let (status, ordering) = project.standing(id.webhook);
             let lane = Lane::new(id.webhook, status, ordering, settings);
+            self.census.came(Census::look(&lane));
             project.lanes.insert(id.webhook, super::project::LaneEntry { lane, scheduled: None });
-            self.lanes += 1;
         }
     }
 }

@@ -6,9 +6,11 @@
 //! | `messages` | what it is told, and what it asks for |
 //! | `project` | what it knows of one project: its registry and its lanes |
 //! | `inbox` | from the queue to the lanes: registry, look-up, number, fan-out |
+//! | `census` | its lanes, counted |
 //! | `step` | inputs, timers, settlement |
 //! | `pressure` | holding the largest lanes when the window or memory is nearly used up |
 
+mod census;
 mod inbox;
 mod messages;
 mod pressure;
@@ -20,6 +22,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+pub use census::Census;
 pub use messages::{Action, Counts, Input, LaneId};
 
 use crate::attempt::{Ended, Next};
@@ -73,7 +76,7 @@ pub struct Partition {
     look_ups: u64,
     events: HashMap<EventId, InFlight>,
     projects: HashMap<ProjectId, Project>,
-    lanes: usize,
+    census: Census,
     sweep_lanes_at: usize,
     /// When lanes and projects that have long been idle are looked for; `None`: there are none.
     tidy_at: Option<Mono>,
@@ -96,7 +99,7 @@ impl Partition {
             look_ups: 0,
             events: HashMap::new(),
             projects: HashMap::new(),
-            lanes: 0,
+            census: Census::default(),
             tidy_at: None,
             timers: BTreeSet::new(),
             relieved_at: None,
@@ -142,6 +145,11 @@ impl Partition {
 
     /// How many lanes are in memory.
     pub fn lanes(&self) -> usize {
-        self.lanes
+        self.census.lanes()
+    }
+
+    /// Its lanes, counted.
+    pub fn census(&self) -> Census {
+        self.census
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::project::{LaneEntry, Project};
-use super::{Action, Input, LaneId, Partition};
+use super::{Action, Census, Input, LaneId, Partition};
 use crate::chance::Chance;
 use crate::delivery::DeliveryKey;
 use crate::ids::{EventId, ProjectId, RegistryVersion};
@@ -79,8 +79,8 @@ impl Partition {
             let settings = Arc::clone(&self.settings.lane);
             let Some(project) = self.projects.get_mut(&id) else { return Ok(()) };
             let lane = Lane::resting(&resting, project.standing(resting.webhook), settings, now);
+            self.census.came(Census::look(&lane));
             project.lanes.insert(resting.webhook, LaneEntry { lane, scheduled: None });
-            self.lanes += 1;
             let lane = LaneId { project: id, webhook: resting.webhook };
             self.step_lane(now, lane, lane::Input::Wake, chance, out)?;
         }
@@ -128,11 +128,13 @@ impl Partition {
         let Some(entry) = self.lane_mut(id) else { return Ok(()) };
         let mut actions = Vec::new();
         let disabling = entry.lane.is_disabling();
+        let looked = Census::look(&entry.lane);
         entry.lane.step(now, input, chance, &mut actions);
         entry.lane.invariants()?;
         let disabled = disabling && !entry.lane.is_disabling();
         let (idle, deleted) = (entry.lane.is_idle(), entry.lane.status() == Status::Deleted);
         let due = entry.lane.deadline();
+        let looks = Census::look(&entry.lane);
         let before = entry.scheduled;
         // A timer that fires early is set anew then; only an earlier one is set now.
         if let Some(due) = due
@@ -143,6 +145,10 @@ impl Partition {
                 self.timers.remove(&(before, id));
             }
             self.timers.insert((due, id));
+        }
+        if looks != looked {
+            self.census.went(looked);
+            self.census.came(looks);
         }
         self.touch(now, id.project);
         if idle && deleted {
@@ -191,7 +197,7 @@ impl Partition {
     fn forget_lane(&mut self, id: LaneId) {
         let Some(project) = self.projects.get_mut(&id.project) else { return };
         if let Some(entry) = project.lanes.remove(&id.webhook) {
-            self.lanes -= 1;
+            self.census.went(Census::look(&entry.lane));
             if let Some(due) = entry.scheduled {
                 self.timers.remove(&(due, id));
             }
@@ -200,11 +206,11 @@ impl Partition {
 
     /// Lanes and projects with nothing in them go when there are many; each look costs what it can free.
     fn sweep_lanes(&mut self, out: &mut Vec<Action>) {
-        if self.lanes.max(self.projects.len()) <= self.sweep_lanes_at {
+        if self.census.lanes().max(self.projects.len()) <= self.sweep_lanes_at {
             return;
         }
         self.forget_idle(|_| true, out);
-        self.sweep_lanes_at = self.settings.lanes.max(2 * self.lanes.max(self.projects.len()));
+        self.sweep_lanes_at = self.settings.lanes.max(2 * self.census.lanes().max(self.projects.len()));
     }
 
     /// Lanes and projects with nothing in them go when nothing has happened to them for a while.

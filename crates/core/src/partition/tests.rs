@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Action, Input, LaneId, Partition, PartitionSettings};
+use super::{Action, Census, Input, LaneId, Partition, PartitionSettings};
 use crate::attempt::Ended;
 use crate::chance::Seeded;
 use crate::delivery::{DeliveryKey, Directed, Message, Purpose};
@@ -101,6 +101,10 @@ impl Bench {
                 action => self.actions.push(action),
             }
         }
+        let mut recounted = Census::default();
+        let projects = self.partition.projects.values();
+        projects.flat_map(|project| project.lanes.values()).for_each(|entry| recounted.came(Census::look(&entry.lane)));
+        assert_eq!(self.partition.census(), recounted, "the census is what a walk over all lanes finds");
     }
 
     fn take_as(&mut self, number: u64, registry: i64, redelivered: bool) {

@@ -265,10 +265,14 @@ pub struct Totals {
     pub set_aside: u64,
     /// Dead letters that are not closed.
     pub dead_letters: u64,
+    /// Those of them that are this system's fault.
+    pub platform_letters: u64,
     /// Events in quarantine.
     pub quarantine: u64,
     /// When the oldest of backlog and set aside was accepted.
     pub oldest: Option<Millis>,
+    /// The same of the backlogs alone, without those of webhooks that are disabled or in an outage.
+    pub oldest_flowing: Option<Millis>,
 }
 
 /// The owner's side of the store.

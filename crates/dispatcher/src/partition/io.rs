@@ -5,22 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spectrum_webhook_core::attempt::{AttemptRecord, Next};
-use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message};
+use spectrum_webhook_core::classify::{Verdict, classify};
+use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message, Purpose};
 use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence};
 use spectrum_webhook_core::lane::{AttemptId, Attempted, Class, Ticket};
 use spectrum_webhook_core::ordering::Reading;
 use spectrum_webhook_core::partition::LaneId;
 use spectrum_webhook_core::ports::{Acks, Committed, Lease, Mark, PortError, Tag, Unreadable};
 use spectrum_webhook_core::retry::{Policy, Schedule};
-use spectrum_webhook_core::time::Mono;
+use spectrum_webhook_core::time::{Millis, Mono};
 use spectrum_webhook_core::traceparent::TraceContext;
 use spectrum_webhook_core::webhook::Registry;
+use tokio::time::Instant;
 
 use super::outbox::LaneWrite;
 use super::targets::Cell;
 use super::tell;
 use crate::Shared;
 use crate::holding::Holding;
+use crate::metrics::Way;
 use crate::post::AttemptRequest;
 use crate::trace::{self, AttemptTrace};
 
@@ -238,6 +241,7 @@ pub(crate) struct Attempt {
     pub(crate) event: EventId,
     pub(crate) sequence: Sequence,
     pub(crate) class: Class,
+    pub(crate) held: bool,
     pub(crate) message: Option<Arc<Message>>,
     pub(crate) cell: Option<Arc<Cell>>,
 }
@@ -257,7 +261,9 @@ impl Io {
         // Before the slot, so that none is held meanwhile.
         let limit = cell.target().and_then(|target| target.shape.rate_limit);
         let turn = cell.pace.turn(limit).await;
+        let due = Instant::now();
         let permit = shared.gate.enter(webhook, wanted.class).await;
+        shared.metrics.slot_wait.observe(due.elapsed().as_secs_f64());
         let message = match wanted.message {
             Some(message) => message,
             None => {
@@ -284,9 +290,20 @@ impl Io {
             shape: &target.shape,
             body: message.body.clone(),
         };
+        let is_straight = wanted.class == Class::Healthy && wanted.number == 1 && !wanted.held;
+        // A resend or a test has another start than its event.
+        let way = (message.purpose == Purpose::Event).then_some(Way { accepted_at: message.accepted_at, is_straight });
+        if let Some(way) = way {
+            shared.metrics.started(way, now);
+        }
         let span = AttemptTrace::begin(shared.spans.as_ref(), &message, &target.endpoint);
         let posted = permit.run(shared.poster.attempt(request, now)).await;
         let span = span.map(AttemptTrace::ended);
+        if let Some(way) = way
+            && classify(posted.ended) == Verdict::Delivered
+        {
+            shared.metrics.arrived(way, Millis(now.0.saturating_add(i64::from(posted.total_ms))));
+        }
         let record = AttemptRecord {
             key: DeliveryKey { event: message.event(), webhook },
             resend: message.resend(),

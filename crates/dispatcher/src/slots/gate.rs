@@ -58,6 +58,11 @@ impl SlotGate {
         self.0.lock().slots.running(class)
     }
 
+    /// Slots of a class.
+    pub(crate) fn cap(&self, class: Class) -> usize {
+        self.0.lock().slots.cap(class)
+    }
+
     /// Attempts of a class that wait for a slot.
     pub fn waiting(&self, class: Class) -> usize {
         self.0.lock().slots.waiting(class)

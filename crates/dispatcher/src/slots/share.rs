@@ -32,6 +32,10 @@ impl Share {
         Self { cap, running: 0, waiting: BTreeMap::new(), level: 0, used: HashMap::new(), by_use: BTreeSet::new() }
     }
 
+    pub(super) fn cap(&self) -> usize {
+        self.cap
+    }
+
     pub(super) fn wait(&mut self, ticket: SlotTicket, lane: WebhookId, order: u64) -> Turn {
         let turn = (self.used_by(lane), order);
         self.waiting.insert(turn, ticket);

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::asked_to_end;
 use crate::config::{Mistakes, Settings};
-use crate::gauges::ServiceGauges;
+use crate::gauges::{ServiceGauges, ready_gauge, say_what_runs};
 use crate::http::{self, Bounds};
 use crate::log;
 use crate::telemetry::{Check, Ops, Readiness};
@@ -83,11 +83,12 @@ async fn run(role: Role, settings: &Settings, between: Between, connections: usi
     let ops_address = ops.local_addr()?;
 
     // Operators are answered from the start: services may take their time.
-    let registry = registry()?;
+    let registry = registry(role)?;
     let stopping = CancellationToken::new();
     let closed = CancellationToken::new();
     let readiness = Readiness::default();
-    let ops_router = Ops { registry: registry.clone(), readiness: readiness.clone() }.router();
+    let ready = ready_gauge(&registry)?;
+    let ops_router = Ops { registry: registry.clone(), readiness: readiness.clone(), ready }.router();
     let mut operators = JoinSet::new();
     let bounds = Bounds { connections: OPS_CONNECTIONS, head: http::HEAD, grace: Duration::from_secs(1) };
     operators.spawn(http::serve(ops, ops_router, bounds, closed.clone()));
@@ -150,9 +151,10 @@ fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     listen().with_context(|| format!("{setting}: cannot listen on {address}"))
 }
 
-fn registry() -> anyhow::Result<Registry> {
+fn registry(role: Role) -> anyhow::Result<Registry> {
     let registry = Registry::new();
     registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+    say_what_runs(&registry, role.name())?;
     Ok(registry)
 }
 

@@ -23,7 +23,7 @@ use spectrum_webhook_dispatcher::post::{Poster, PosterSettings};
 use spectrum_webhook_dispatcher::record::{AttemptMetrics, PruneSettings, Pruner, Recorder, RecorderSettings};
 use spectrum_webhook_dispatcher::resolve::SystemResolver;
 use spectrum_webhook_dispatcher::slots::{SlotGate, SlotSettings};
-use spectrum_webhook_dispatcher::{self as dispatcher, Clock, Dispatcher, MemoryBudget};
+use spectrum_webhook_dispatcher::{self as dispatcher, Clock, Dispatcher, LoadGauges, MemoryBudget};
 use spectrum_webhook_ingest::{self as ingest, Ingest, OperatorToken};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,7 +33,7 @@ pub(crate) use backends::Registry as ProjectRegistry;
 
 use crate::config::Settings;
 use crate::fleet::{Partitions, Reported, Reporter};
-use crate::gauges::StoreGauges;
+use crate::gauges::{Certificates, FolderGauges, Ownership, StoreGauges};
 use crate::telemetry::Check;
 use crate::traces::Traces;
 
@@ -92,6 +92,8 @@ pub(crate) struct Node {
     reporter: Reporter,
     /// Where spans go, if anywhere.
     traces: Option<Traces>,
+    /// What looks at the deployment for the metrics.
+    looks: (Ownership, Certificates),
 }
 
 impl Node {
@@ -110,7 +112,7 @@ impl Node {
         let spans = traces.as_ref().map(Traces::spans);
         let backends = Backends::open(settings).await?;
         match Parts::new(role, settings, registry, &backends, spans) {
-            Ok(Parts { ingest, dispatcher, keepers }) => {
+            Ok(Parts { ingest, dispatcher, keepers, looks }) => {
                 let dispatcher = dispatcher.map(|mut parts| {
                     parts.ports = between(parts.ports);
                     Dispatcher::start(parts)
@@ -132,7 +134,7 @@ impl Node {
                 };
                 let owner = OwnerId(Uuid::now_v7());
                 let reporter = Reporter::start(backends.store.clone(), owner, reported, Clock::default());
-                Ok(Self { backends, ingest, dashboard, background, dispatcher, keepers, reporter, traces })
+                Ok(Self { backends, ingest, dashboard, background, dispatcher, keepers, reporter, traces, looks })
             }
             Err(error) => {
                 backends.abandon().await;
@@ -210,7 +212,7 @@ impl Node {
         if let Some(ingest) = &self.ingest {
             ingest.drain().await;
         }
-        drop(self.keepers);
+        drop((self.keepers, self.looks));
         self.reporter.leave().await;
         let closed = self.backends.close().await;
         if let Some(traces) = &self.traces {
@@ -225,6 +227,7 @@ struct Parts {
     ingest: Option<Ingest>,
     dispatcher: Option<dispatcher::Parts>,
     keepers: Option<(Pruner, StoreGauges)>,
+    looks: (Ownership, Certificates),
 }
 
 impl Parts {
@@ -241,7 +244,12 @@ impl Parts {
             Role::Serve => (settings.memory_budget / 4, settings.memory_budget / 4 * 3),
             Role::Ingest | Role::Dispatcher => (settings.memory_budget, settings.memory_budget),
         };
-        let mut parts = Self { ingest: None, dispatcher: None, keepers: None };
+        let ownership = Ownership::start(registry, backends.store.clone(), clock, settings.partitions)?;
+        let looks = (ownership, Certificates::start(registry, settings)?);
+        if settings.cluster.is_none() {
+            registry.register(Box::new(FolderGauges::new(&settings.data_dir)?))?;
+        }
+        let mut parts = Self { ingest: None, dispatcher: None, keepers: None, looks };
         if role != Role::Dispatcher {
             parts.ingest = Some(ingest(settings, registry, backends, spans.clone(), clock, of_ingest)?);
         }
@@ -269,6 +277,9 @@ fn dispatcher_parts(
     let slots = settings.attempt_slots;
     let recorder = AttemptMetrics::register(registry)?;
     let archive = ArchiveSettings { keep: settings.archive_keep, ..ArchiveSettings::default() };
+    let gate = SlotGate::new(SlotSettings { healthy: slots, failing: slots.div_ceil(2), outage: slots.div_ceil(4) });
+    let memory = Arc::new(MemoryBudget::new(memory));
+    registry.register(Box::new(LoadGauges::new(gate.clone(), Arc::clone(&memory))?))?;
     Ok(dispatcher::Parts {
         ports: Ports {
             queue: backends.queue.clone(),
@@ -289,12 +300,12 @@ fn dispatcher_parts(
             grace: settings.grace,
         },
         poster: Poster::new(poster(settings), Arc::new(guard))?,
-        gate: SlotGate::new(SlotSettings { healthy: slots, failing: slots.div_ceil(2), outage: slots.div_ceil(4) }),
+        gate,
         metrics: dispatcher::Metrics::new(registry)?,
         archive: Archive::start(backends.store.clone(), registry, archive)?,
         spans,
         recorder: Recorder::start(backends.store.clone(), recorder, RecorderSettings::default()),
-        memory: Arc::new(MemoryBudget::new(memory)),
+        memory,
         clock,
         seed: rand::random(),
         owner: OwnerId(Uuid::now_v7()),

@@ -91,22 +91,29 @@ pub(super) async fn prune(conn: &mut Conn, pruning: Pruning, embedded: bool) -> 
 pub(super) async fn totals(conn: &mut Conn) -> Result<Totals, Fault> {
     // A lane's rows are in the order of their acceptance, so that the oldest of all is some lane's first.
     let sql = "SELECT (SELECT count(*) FROM backlog), (SELECT count(*) FROM set_aside), \
-               (SELECT count(*) FROM dead_letters WHERE closed_at IS NULL), (SELECT count(*) FROM quarantine), \
-               (SELECT min(e.accepted_at) FROM \
-                   (SELECT webhook, min(sequence) AS first FROM backlog GROUP BY webhook) f \
-                   JOIN backlog b ON b.webhook = f.webhook AND b.sequence = f.first \
-                   JOIN events e ON e.id = b.event), \
+               letters.open, letters.platform, (SELECT count(*) FROM quarantine), \
                (SELECT min(e.accepted_at) FROM \
                    (SELECT webhook, min(sequence) AS first FROM set_aside GROUP BY webhook) f \
                    JOIN set_aside s ON s.webhook = f.webhook AND s.sequence = f.first \
-                   JOIN events e ON e.id = s.event)";
+                   JOIN events e ON e.id = s.event), \
+               waits.oldest, waits.flowing FROM \
+               (SELECT count(*) AS open, count(CASE WHEN fault = 'platform' THEN 1 END) AS platform \
+                FROM dead_letters WHERE closed_at IS NULL) letters, \
+               (SELECT min(e.accepted_at) AS oldest, min(CASE WHEN w.disabled_at IS NULL AND w.deleted_at IS NULL \
+                    AND coalesce(l.mode, '') <> 'outage' THEN e.accepted_at END) AS flowing FROM \
+                   (SELECT webhook, min(sequence) AS first FROM backlog GROUP BY webhook) f \
+                   JOIN backlog b ON b.webhook = f.webhook AND b.sequence = f.first \
+                   JOIN events e ON e.id = b.event JOIN webhooks w ON w.id = f.webhook \
+                   LEFT JOIN lanes l ON l.webhook = f.webhook) waits";
     let row = sqlx::query(sql).fetch_one(conn).await?;
-    let oldest = row.maybe_int(4)?.into_iter().chain(row.maybe_int(5)?).min();
+    let oldest = row.maybe_int(5)?.into_iter().chain(row.maybe_int(6)?).min();
     Ok(Totals {
         backlog: row.count(0)?,
         set_aside: row.count(1)?,
         dead_letters: row.count(2)?,
-        quarantine: row.count(3)?,
+        platform_letters: row.count(3)?,
+        quarantine: row.count(4)?,
         oldest: oldest.map(Millis),
+        oldest_flowing: row.maybe_int(7)?.map(Millis),
     })
 }

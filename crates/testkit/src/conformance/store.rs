@@ -408,6 +408,13 @@ async fn totals_count_what_rests(world: StoreWorld) {
     let set_aside = Change::SetAside { key: key(&messages[1], webhook), attempts: 6, last, at: NOW };
     scene.commit(&[bury(&messages[0]), set_aside]).await;
     let totals = scene.world.store.totals().await.expect("totals");
-    assert_eq!((totals.backlog, totals.set_aside, totals.dead_letters), (2, 1, 1));
+    assert_eq!((totals.backlog, totals.set_aside), (2, 1));
+    assert_eq!((totals.dead_letters, totals.platform_letters), (1, 1));
     assert_eq!(totals.oldest, Some(Millis(NOW.0 + 2)), "dead letters are not on their way");
+    assert_eq!(totals.oldest_flowing, Some(Millis(NOW.0 + 3)), "what is set aside waits for its URL");
+    let outage = LaneMode::Outage { since: NOW, probes: 1, next_probe: NOW, proven: true };
+    let record = Some(LaneRecord { mode: outage, exhausted: 3 });
+    scene.commit(&[Change::Lane { webhook, record, at: NOW }]).await;
+    let totals = scene.world.store.totals().await.expect("totals");
+    assert_eq!((totals.oldest, totals.oldest_flowing), (Some(Millis(NOW.0 + 2)), None), "nothing flows in an outage");
 }

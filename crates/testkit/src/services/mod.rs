@@ -6,6 +6,7 @@
 //! | `janitor` | nothing is left behind, however a test process ends |
 //! | `process` | one server process: its start, its end, its folder |
 //! | `rabbit`, `redis`, `postgres` | one service each |
+//! | `prometheus` | scrapes and evaluates |
 //! | `authority` | certificates for those that speak TLS |
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -14,6 +15,7 @@ mod authority;
 pub mod janitor;
 mod postgres;
 mod process;
+mod prometheus;
 mod rabbit;
 mod redis;
 
@@ -24,6 +26,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 pub use postgres::{Postgres, PostgresSetup};
+pub use prometheus::Prometheus;
 pub use rabbit::{Rabbit, RabbitSetup};
 pub use redis::{Form, Redis, RedisSetup};
 
