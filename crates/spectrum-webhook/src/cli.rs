@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Migrate(Flags),
     /// Carry a deployment into the empty cluster that the settings name: from a data folder, or from another cluster.
     Move(Move),
+    /// Copy the database of an embedded deployment into a file, also beside a running server.
+    Backup(Backup),
     /// Check the settings and print what is in effect, secrets masked.
     CheckConfig(CheckConfig),
     /// Ask the server of this machine whether it is ready; ends with 0 if it is, else with 1.
@@ -99,6 +101,17 @@ pub(crate) struct Move {
     #[arg(long, env = "SPECTRUM_FROM_MASTER_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) from_master_key: Option<Hidden>,
     /// The settings of the target.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// `backup`.
+#[derive(Args)]
+pub(crate) struct Backup {
+    /// The file; there must be none of that name.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// The settings.
     #[command(flatten)]
     pub(crate) flags: Flags,
 }

@@ -3,7 +3,7 @@
 //!
 //! | room | what is in it |
 //! | --- | --- |
-//! | [`Database`] (`database`) | the file: opening, the grouped writer, the readers; or PostgreSQL: connecting, the pool; migrations |
+//! | [`Database`] (`database`) | the file: opening, the grouped writer, the readers; or PostgreSQL: connecting, the pool; migrations; a backup of the file |
 //! | [`MasterKey`] (`secrets`) | the key, and the cipher that signing secrets rest under |
 //! | [`FolderLock`] (`folder_lock`) | one process for each data folder |
 //! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `replays`, `notices`, `insight`, `survey`, `fleet`) | the ports of the same names |
@@ -31,7 +31,7 @@ mod steerings;
 mod store;
 mod survey;
 
-pub use database::{ConnectError, Database, FILE_NAME, Options, PostgresOptions};
+pub use database::{BackupError, ConnectError, Database, FILE_NAME, Options, PostgresOptions};
 pub use embedded::{Embedded, EmbeddedAdmission, EmbeddedAnnouncements, EmbeddedLock, EmbeddedQueue};
 pub use error::OpenError;
 pub use folder_lock::FolderLock;

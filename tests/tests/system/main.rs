@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`api`] | calls made up by the API's description: no 5xx, and no answer that it does not have |
 //! | [`contract`] | the wire contract, from the management API to the receiver |
+//! | [`backup`] | a backup of a running deployment, restored after everything was lost |
 //! | [`bad_input`] | what is refused, what passes to the byte, clients that misbehave |
 //! | [`order`] | first arrivals in order, through failures and outages |
 //! | [`hostile`] | clients and receivers that mean harm harm nobody |
@@ -29,6 +30,7 @@
 #![expect(clippy::print_stdout, reason = "the test runner captures it, and shows it when a test fails")]
 
 mod api;
+mod backup;
 mod bad_input;
 mod cluster;
 mod contract;

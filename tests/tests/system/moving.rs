@@ -13,7 +13,7 @@ use spectrum_webhook_testkit::process::{Client, Done, Hook, Project, Server, Set
 use spectrum_webhook_testkit::services::shared;
 
 use crate::steer::wait_for_letters;
-use crate::world::{PATIENCE, accept, accept_texts, all_arrive, report, requests, taken, text};
+use crate::world::{PATIENCE, accept, accept_texts, all_arrive, report, requests, rest, taken, text};
 
 /// A webhook, and what was accepted for it.
 struct Line {
@@ -25,21 +25,6 @@ struct Line {
 impl Line {
     async fn more(&mut self, client: &Client, name: &str, count: usize) {
         self.accepted.extend(accept_texts(client, &self.project, name, count).await);
-    }
-
-    /// Waits until so much rests in the webhook's backlog.
-    async fn rests(&self, client: &Client, count: usize) {
-        let begun = Instant::now();
-        let path = format!("/webhooks/{}", self.hook.id);
-        loop {
-            let health = client.call(&self.project, Method::GET, &path, None).await.expect_data(200);
-            let rows = ["backlog", "setAside"].map(|place| health["state"][place].as_u64().unwrap_or_default());
-            if rows.iter().sum::<u64>() >= count as u64 {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{health}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
     }
 }
 
@@ -114,8 +99,8 @@ async fn a_deployment_moves_into_a_cluster_and_on_into_other_partitions_and_all_
     off.more(&client, "off", 10).await;
     let dead = accept(&client, &refuses.project, text("refuses", 0)).await;
     wait_for_letters(&client, &refuses.project, 1).await;
-    down.rests(&client, 30).await;
-    off.rests(&client, 11).await;
+    rest(&client, &down.project, &down.hook, 30).await;
+    rest(&client, &off.project, &off.hook, 11).await;
 
     // One project with a URL that takes everything and one that hangs: its events wait in the queue, settled in part.
     let mut takes = line(&server, &receiver, "takes").await;
@@ -187,7 +172,7 @@ async fn a_deployment_moves_into_a_cluster_and_on_into_other_partitions_and_all_
     // On into a cluster with other partitions, with a backlog.
     mended.store(false, Ordering::Relaxed);
     down.more(&client, "down-again", 20).await;
-    down.rests(&client, 20).await;
+    rest(&client, &down.project, &down.hook, 20).await;
     on_into_other_partitions(target, &cluster, &postgres.database().await, async |server| {
         let client = server.client();
         down.more(&client, "down-last", 5).await;

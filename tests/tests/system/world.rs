@@ -60,6 +60,22 @@ pub(crate) fn requests(receiver: &Receiver, path: &str, count: usize) -> impl Fu
     }
 }
 
+/// Waits until so many deliveries rest in a webhook's rows.
+pub(crate) async fn rest(client: &Client, project: &Project, hook: &Hook, count: u64) {
+    let begun = Instant::now();
+    let path = format!("/webhooks/{}", hook.id);
+    loop {
+        let webhook = client.call(project, reqwest::Method::GET, &path, None).await.expect_data(200);
+        let rows = ["backlog", "setAside"].map(|place| webhook["state"][place].as_u64().unwrap_or_default());
+        if rows.iter().sum::<u64>() >= count {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{webhook}");
+        // Rows cannot be waited for: they are asked for again.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// The path of a webhook at its receiver.
 pub(crate) fn path_of<'a>(receiver: &Receiver, hook: &'a Hook) -> &'a str {
     let origin = receiver.url("");

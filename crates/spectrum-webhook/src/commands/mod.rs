@@ -2,6 +2,7 @@
 //! by page.
 
 mod attempts;
+mod backup;
 mod check_config;
 mod completions;
 mod dead_letters;
@@ -42,6 +43,7 @@ pub(crate) fn run(command: Command, between: Between) -> anyhow::Result<ExitCode
         Command::Ingest(flags) => serve::serve(Role::Ingest, &crate::settings(flags)?, between),
         Command::Dispatcher(flags) => serve::serve(Role::Dispatcher, &crate::settings(flags)?, between),
         Command::Migrate(flags) => migrate::migrate(&crate::settings(flags)?),
+        Command::Backup(arguments) => backup::backup(arguments),
         Command::Move(arguments) => moving::moving(arguments),
         Command::CheckConfig(arguments) => check_config::check_config(arguments),
         Command::Health(arguments) => health::health(arguments.alive, &crate::settings(arguments.flags)?),

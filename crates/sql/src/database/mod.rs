@@ -1,6 +1,7 @@
 //! The database: the SQLite file, with one writer that groups what is written and a few readers; or PostgreSQL, with a
 //! pool of connections.
 
+mod backup;
 mod checkpoints;
 mod group;
 mod migrate;
@@ -26,6 +27,7 @@ use postgres::Pool;
 use readers::Readers;
 use writer::Writer;
 
+pub use backup::BackupError;
 pub use postgres::{ConnectError, PostgresOptions};
 pub(crate) use writer::{Delete, Insert};
 

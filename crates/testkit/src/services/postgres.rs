@@ -173,6 +173,28 @@ impl Postgres {
         self.query(database, sql)
     }
 
+    /// A dump of a database, as `pg_dump` makes it while others write. Restoring removes it.
+    pub async fn dump(&self, url: &str) -> PathBuf {
+        let file = std::env::temp_dir().join(format!("spectrum-{}.dump", uuid::Uuid::new_v4().simple()));
+        let mut command = Command::new(self.programs.join("pg_dump"));
+        command.args(["--format=custom", "--file"]).arg(&file).arg(format!("--dbname={url}"));
+        tokio::task::block_in_place(|| tool(command.current_dir("/"))).unwrap_or_else(|said| panic!("pg_dump: {said}"));
+        file
+    }
+
+    /// Replaces a database by a dump of it.
+    pub async fn restore(&self, url: &str, dump: &Path) {
+        let name = url.rsplit('/').next().expect("a database");
+        let mut command = Command::new(self.programs.join("pg_restore"));
+        command.args(["--no-owner", "--exit-on-error"]).arg(format!("--dbname={url}")).arg(dump);
+        tokio::task::block_in_place(|| {
+            self.execute("/postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
+            self.execute("/postgres", &format!("CREATE DATABASE {name}"));
+            tool(command.current_dir("/")).unwrap_or_else(|said| panic!("pg_restore: {said}"));
+        });
+        std::fs::remove_file(dump).expect("a removal");
+    }
+
     /// The URL of a new, empty database.
     pub async fn database(&self) -> String {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
