@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Move(Move),
     /// Copy the database of an embedded deployment into a file, also beside a running server.
     Backup(Backup),
+    /// Say that the database was restored from a backup, before its first start: no sequence number is given again.
+    Restored(Flags),
     /// Check the settings and print what is in effect, secrets masked.
     CheckConfig(CheckConfig),
     /// Ask the server of this machine whether it is ready; ends with 0 if it is, else with 1.

@@ -1,14 +1,38 @@
-//! `backup`: copies the file of an embedded deployment, also beside a running server.
+//! `backup` copies the file of an embedded deployment, also beside a running server; `restored` makes a database that was
+//! restored from a backup, of either kind, ready to be served.
 
 use std::process::ExitCode;
 
 use anyhow::bail;
+use spectrum_webhook_core::ports::Directory as _;
 use spectrum_webhook_sql::{Database, MasterKey};
 
-use super::say;
+use super::{say, small_runtime};
 use crate::cli;
+use crate::config::Settings;
+use crate::wire::ProjectRegistry;
 
-/// Runs it.
+/// Raises the numbers of a restored database above those that were given since its backup.
+///
+/// # Errors
+/// When the database cannot be opened.
+pub(super) fn restored(settings: &Settings) -> anyhow::Result<ExitCode> {
+    ProjectRegistry::must_exist(settings)?;
+    small_runtime()?.block_on(async {
+        let registry = ProjectRegistry::open(settings).await?;
+        let done = async {
+            let partitions = registry.store.partitions(settings.partitions).await?;
+            registry.store.restored(partitions).await
+        };
+        let done = done.await;
+        registry.close().await?;
+        done?;
+        say("it may be served: what comes now is numbered above all that came before");
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Copies the file.
 ///
 /// # Errors
 /// When there is no file to copy, or it cannot be copied.

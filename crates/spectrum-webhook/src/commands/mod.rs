@@ -44,6 +44,7 @@ pub(crate) fn run(command: Command, between: Between) -> anyhow::Result<ExitCode
         Command::Dispatcher(flags) => serve::serve(Role::Dispatcher, &crate::settings(flags)?, between),
         Command::Migrate(flags) => migrate::migrate(&crate::settings(flags)?),
         Command::Backup(arguments) => backup::backup(arguments),
+        Command::Restored(flags) => backup::restored(&crate::settings(flags)?),
         Command::Move(arguments) => moving::moving(arguments),
         Command::CheckConfig(arguments) => check_config::check_config(arguments),
         Command::Health(arguments) => health::health(arguments.alive, &crate::settings(arguments.flags)?),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use spectrum_webhook_core::ids::{Epoch, PartitionId, ProjectId};
+use spectrum_webhook_core::ids::{PartitionId, ProjectId};
 use spectrum_webhook_core::ports::{Admission, Announcements, Directory as _, Queue, Reach, SequenceLock};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_rabbitmq::RabbitQueue;
@@ -63,8 +63,6 @@ impl Backends {
             embedded.abandon().await;
             return Err(error);
         }
-        // As in a cluster: above the clock in microseconds, so that a backup that is restored gives no number again.
-        embedded.lock.begin_above(Epoch(jiff::Timestamp::now().as_microsecond()));
         Ok(Self {
             store: embedded.store.clone(),
             queue: embedded.queue.clone(),

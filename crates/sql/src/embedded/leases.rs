@@ -1,7 +1,6 @@
 //! Who holds which partition. There is one process, so memory is enough: the folder's lock keeps others out.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use spectrum_webhook_core::ids::{Epoch, OwnerId, PartitionId};
@@ -18,20 +17,13 @@ struct Slot {
 /// The leases of this process.
 pub(super) struct Leases {
     slots: Mutex<HashMap<PartitionId, Slot>>,
-    /// Every epoch is above it.
-    floor: AtomicI64,
     /// Rises with each change.
     changes: watch::Sender<u64>,
 }
 
 impl Leases {
     pub(super) fn new() -> Self {
-        Self { slots: Mutex::default(), floor: AtomicI64::new(0), changes: watch::Sender::new(0) }
-    }
-
-    /// Every epoch from now on is above this one, whatever the store knows.
-    pub(super) fn begin_above(&self, floor: Epoch) {
-        self.floor.fetch_max(floor.0, Ordering::Relaxed);
+        Self { slots: Mutex::default(), changes: watch::Sender::new(0) }
     }
 
     /// Gives the partition to `owner`, unless another one holds it. Its own older lease ends with that.
@@ -42,7 +34,7 @@ impl Leases {
             if slot.held.is_some_and(|held| held.owner != owner) {
                 return None;
             }
-            slot.last = slot.last.max(floor.0).max(self.floor.load(Ordering::Relaxed)) + Epoch::STEP;
+            slot.last = slot.last.max(floor.0) + Epoch::STEP;
             let lease = Lease { partition, owner, epoch: Epoch(slot.last) };
             slot.held = Some(lease);
             lease

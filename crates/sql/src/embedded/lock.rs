@@ -30,12 +30,6 @@ impl EmbeddedLock {
         Self { database, leases: Arc::new(Leases::new()), folder: Mutex::new(Some(folder)) }
     }
 
-    /// Every epoch from now on is above this one, whatever the store knows: a store that was restored knows less than was
-    /// numbered since.
-    pub fn begin_above(&self, floor: Epoch) {
-        self.leases.begin_above(floor);
-    }
-
     pub(super) fn leases(&self) -> Arc<Leases> {
         Arc::clone(&self.leases)
     }

@@ -54,6 +54,16 @@ impl SqlStore {
     pub fn new(database: Database) -> Self {
         Self { database }
     }
+
+    /// To be called once of each store that was restored from a backup, before it is served: sequence numbers that were
+    /// given since the backup are not given again. Whoever owns a partition all the same is fenced, and takes it over anew.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn restored(&self, partitions: u16) -> Result<(), PortError> {
+        let done = self.database.write(move |conn| Box::pin(takeover::raise_epochs(conn, partitions))).await;
+        done.map_err(|fault| fault.at(PORT, "raise epochs"))
+    }
 }
 
 /// The first statement of whatever an owner writes: it touches one row, or the owner is fenced. In PostgreSQL it also
