@@ -28,7 +28,7 @@ CASES ?= 200
 
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spectrum-webhook/bin:$(PATH)
 
-.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api screenshots watch-pictures bench bench-compare flame setup
+.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api manifests screenshots watch-pictures bench bench-compare flame setup
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
@@ -82,6 +82,11 @@ api: setup ## Calls made up by the API's description: CASES=n for each operation
 	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
 	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" API_CASES=$(CASES) API_SEED=$(SEED) \
 		cargo test --package spectrum-webhook-tests --test system api:: -- --nocapture
+
+manifests: setup ## The image's recipe, the Kubernetes manifests and the Helm chart: rendered, validated, settings checked
+	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook
+	WEBHOOK_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/spectrum-webhook" \
+		cargo test --quiet --package spectrum-webhook-tests --test manifests -- --nocapture
 
 screenshots: setup ## Pictures of the dashboard's main pages, into docs/pictures (three minutes)
 	@cargo build --quiet --package spectrum-webhook --bin spectrum-webhook

@@ -19,7 +19,7 @@ packages=()
 command -v cc > /dev/null || packages+=(gcc libc6-dev)
 # The fuzzer is C++.
 command -v c++ > /dev/null || packages+=(g++)
-# What calls the API as its description says is written in Python.
+# What calls the API as its description says, and what judges the manifests, is written in Python.
 python3 -c 'import ensurepip, venv' 2> /dev/null || packages+=(python3 python3-venv)
 # A browser looks at the dashboard.
 command -v chromium > /dev/null || packages+=(chromium)
@@ -66,11 +66,14 @@ if [[ "${1:-}" == inferno && ! -e "$cache/bin/inferno-flamegraph" ]]; then
     rm -rf "$cache/target"
 fi
 
-# In a folder of its own, with all that it needs, in these versions.
-if ! cmp --quiet tests/api/requirements.txt "$cache/api/requirements.txt"; then
-    echo "installing schemathesis into $cache/api, once"
-    rm -rf "$cache/api"
-    python3 -m venv "$cache/api"
-    "$cache/api/bin/pip" install --quiet --disable-pip-version-check --requirement tests/api/requirements.txt
-    cp tests/api/requirements.txt "$cache/api/requirements.txt"
-fi
+# Tools of Python, for what is in that folder of tests: each in a folder of its own, in exact versions.
+in_python() {
+    cmp --quiet "tests/$1/requirements.txt" "$cache/$1/requirements.txt" && return
+    echo "installing $2 into $cache/$1, once"
+    rm -rf "${cache:?}/$1"
+    python3 -m venv "$cache/$1"
+    "$cache/$1/bin/pip" install --quiet --disable-pip-version-check --requirement "tests/$1/requirements.txt"
+    cp "tests/$1/requirements.txt" "$cache/$1/requirements.txt"
+}
+in_python api schemathesis
+in_python deploy "kubectl, Helm and hadolint"
