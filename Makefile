@@ -23,12 +23,14 @@ FLAGS ?=
 BASE ?=
 COMPARED := throughput,latency,lane
 comma := ,
+# Checks of a release that are left out.
+SKIP ?=
 # Made-up calls of each operation of the API, and their seed.
 CASES ?= 200
 
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/spectrum-webhook/bin:$(PATH)
 
-.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api manifests screenshots watch-pictures bench bench-compare flame setup
+.PHONY: help demo demo-cluster up down test check audit sim chaos fuzz api manifests screenshots watch-pictures bench bench-compare flame sbom release-check setup
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s $$'\t'
@@ -111,6 +113,14 @@ bench-compare: setup ## Two builds in one run, alternating: BASE=commit MEASURES
 
 flame: setup ## Where the processor time goes: a flame graph of each process: BACKENDS=name (needs perf)
 	@tests/bench/flame.sh $(subst $(comma), ,$(or $(BACKENDS),embedded cluster))
+
+sbom: ## What the program is built from, as CycloneDX, and the licences of all of it: into target/release-check/files
+	@tests/setup.sh release
+	@SKIP= release/check.sh sbom notices
+
+release-check: ## Whether the last commit can be released: a table of what holds; SKIP="audit build" leaves some out
+	@tests/setup.sh release
+	@SKIP="$(SKIP)" release/check.sh
 
 setup:
 	@tests/setup.sh

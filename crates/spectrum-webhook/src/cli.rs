@@ -298,6 +298,9 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 #[cfg(test)]
+mod documented_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -24,6 +24,7 @@ use tally::Tally;
 pub(crate) use tally::{Arrivals, between};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const OK_AND_CLOSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// How answers are given.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +33,8 @@ struct Manner {
     hanging: usize,
     /// All others get it so much later.
     delay: Duration,
+    /// It ends the connection.
+    closing: bool,
 }
 
 struct Shared {
@@ -85,6 +88,11 @@ impl Receiver {
     /// From now on answers take so long.
     pub(crate) fn delay(&self, delay: Duration) {
         self.shared.manner.send_modify(|manner| manner.delay = delay);
+    }
+
+    /// Whether answers end their connection from now on.
+    pub(crate) fn close(&self, closing: bool) {
+        self.shared.manner.send_modify(|manner| manner.closing = closing);
     }
 
     /// Counts events that have arrived at all their URLs, about.
@@ -170,7 +178,7 @@ async fn converse(mut connection: Connection, shared: Arc<Shared>) -> io::Result
     while let Some(request) = connection.request().await? {
         let now = Instant::now();
         let place = place(&request.path);
-        let Manner { hanging, delay } = *manner.borrow_and_update();
+        let Manner { hanging, delay, closing } = *manner.borrow_and_update();
         if place.0 % 100 < hanging {
             tokio::select! {
                 // The sender lives as long as this.
@@ -184,6 +192,9 @@ async fn converse(mut connection: Connection, shared: Arc<Shared>) -> io::Result
         }
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
+        }
+        if closing {
+            return connection.send(OK_AND_CLOSE).await;
         }
         connection.send(OK).await?;
     }

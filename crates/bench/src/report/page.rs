@@ -6,7 +6,7 @@ use super::{Figure, Goal, Report, Spread, Unit};
 
 impl Unit {
     /// A number of it, short enough for a table.
-    pub(super) fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::PerSecond => format!("{}/s", rounded(value)),
             Self::Millis => format!("{} ms", rounded(value)),
@@ -102,6 +102,7 @@ fn title(measure: &str) -> &str {
         "idle" => "6 Webhooks that have little to do",
         "cpu" => "7 Processor time of a delivery, by process",
         "scale" => "8 More dispatchers, more projects",
+        "sizing" => "9 Sizing",
         other => other,
     }
 }

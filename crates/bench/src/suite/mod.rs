@@ -10,6 +10,7 @@
 //! | `backlog` | growth and drain of a backlog |
 //! | `idle` | many webhooks that have little to do |
 //! | `scale` | more dispatchers, more projects |
+//! | `sizing` | memory, disk and processor time to plan with |
 
 mod backlog;
 mod idle;
@@ -17,6 +18,7 @@ mod isolation;
 mod lane;
 mod latency;
 mod scale;
+mod sizing;
 mod stages;
 mod throughput;
 
@@ -51,6 +53,7 @@ pub(crate) async fn run(suite: Suite) -> Result<()> {
             Measure::Backlog => backlog::measure(&mut stage).await?,
             Measure::Idle => idle::measure(&mut stage).await?,
             Measure::Scale => scale::measure(&mut stage).await?,
+            Measure::Sizing => sizing::measure(&mut stage).await?,
         }
         stage.report.write(&stage.suite.out)?;
     }

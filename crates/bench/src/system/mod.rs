@@ -16,6 +16,7 @@ mod projects;
 mod run;
 mod services;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -159,6 +160,37 @@ impl System {
     /// Resident memory of its own processes, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.own.values().flatten().filter_map(|id| processes::memory(*id)).sum()
+    }
+
+    /// The same by role, and of the services that are one process.
+    pub(crate) fn memory_by_role(&self) -> BTreeMap<&'static str, u64> {
+        let ones = self.roles.iter().filter(|(role, _)| **role != "postgresql");
+        ones.map(|(role, ids)| (*role, ids.iter().filter_map(|id| processes::memory(*id)).sum())).collect()
+    }
+
+    /// Bytes in the data folder.
+    pub(crate) fn stored(&self) -> Result<u64> {
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(self.folder.path())? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(DATABASE) {
+                bytes += entry.metadata()?.len();
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Ends its processes of a role, as an operator would.
+    pub(crate) async fn end(&mut self, role: &'static str) -> Result<()> {
+        let ids = self.own.remove(role).unwrap_or_default();
+        for child in &mut self.children {
+            if let Some(id) = child.id().filter(|id| ids.contains(id)) {
+                processes::terminate(id).context("a signal")?;
+                child.wait().await?;
+            }
+        }
+        self.roles.remove(role);
+        Ok(())
     }
 
     /// Its own processes by role.

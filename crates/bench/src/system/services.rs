@@ -1,6 +1,7 @@
 //! The services of a cluster: private ones, as the tests start them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use spectrum_webhook_testkit::services::{Postgres, PostgresSetup, Rabbit, RabbitSetup, Redis, RedisSetup};
@@ -10,7 +11,7 @@ use super::processes::{self, Roles};
 
 /// Running services; they end with this.
 pub(crate) struct Services {
-    _rabbit: Rabbit,
+    rabbit: Rabbit,
     _redis: Redis,
     postgres: Postgres,
     /// The settings that name them.
@@ -51,12 +52,24 @@ impl Services {
             ("SPECTRUM_DATABASE_URL", postgres.url_of(DATABASE)),
             ("SPECTRUM_MASTER_KEY", MASTER_KEY.to_owned()),
         ]);
-        Ok(Self { _rabbit: rabbit, _redis: redis, postgres, settings, roles: processes::services() })
+        Ok(Self { rabbit, _redis: redis, postgres, settings, roles: processes::services() })
     }
 
     /// The settings that name them.
     pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         self.settings.clone().into_iter().collect()
+    }
+
+    /// Where RabbitMQ keeps what it has.
+    pub(crate) fn queue_folder(&self) -> &Path {
+        self.rabbit.folder()
+    }
+
+    /// Bytes of the product's database.
+    pub(crate) fn stored(&self) -> Result<u64> {
+        let url = self.postgres.url_of(DATABASE);
+        let said = self.postgres.try_execute(&url, "SELECT pg_database_size(current_database())");
+        Ok(said.map_err(|said| anyhow!("PostgreSQL: {said}"))?.trim().parse()?)
     }
 
     /// Runs a statement in the product's database.
