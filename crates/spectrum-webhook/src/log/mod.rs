@@ -1,5 +1,5 @@
 //! The log, on the standard error output: what happens, a line each. Its fields and its events are in `docs/logs.md`;
-//! how long a line may be, and what may be in it, [`line`] sees to.
+//! how long a line may be, and what may be in it, [`mod@line`] sees to.
 
 mod line;
 
