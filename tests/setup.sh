@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make check` and `make test` need and this machine lacks. Safe to run again; says nothing when all is
-# there. `setup.sh inferno` adds what draws flame graphs, `setup.sh release` what a release is checked with. Node and Go are not installed: examples in languages that are not here are not run.
+# there. `setup.sh inferno` adds what draws flame graphs, `setup.sh release` what a release is checked with. Node
+# and Go are not installed: examples in languages that are not here are not run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -82,11 +83,12 @@ python_tools api tests/api/requirements.txt
 python_tools deploy tests/deploy/requirements.txt
 
 if [[ "${1:-}" == release ]]; then
-    for tool in "cargo-cyclonedx $cargo_cyclonedx" "cargo-about $cargo_about"; do
-        read -r name version <<< "$tool"
+    for tool in "cargo-cyclonedx $cargo_cyclonedx" "cargo-about $cargo_about --features cli"; do
+        read -r name version features <<< "$tool"
         [[ "$(cargo "${name#cargo-}" --version 2> /dev/null || true)" != *" $version" ]] || continue
-        echo "building $tool into $cache, once"
-        cargo install --quiet --locked --root "$cache" --target-dir "$cache/target" --version "$version" "$name"
+        echo "building $name $version into $cache, once"
+        # shellcheck disable=SC2086 # two words, or none
+        cargo install --quiet --locked --root "$cache" --target-dir "$cache/target" --version "$version" "$name" $features
     done
     rm -rf "$cache/target"
     python_tools release release/requirements.txt
