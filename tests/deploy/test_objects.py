@@ -253,6 +253,7 @@ class TheChart(unittest.TestCase):
     def test_values_that_cannot_be_are_refused_with_what_to_do(self):
         for values, said in (
             ({"settings": {"SPECTRUM_MASTER_KEY": "x"}}, "SPECTRUM_MASTER_KEY"),
+            ({"settings": {"SPECTRUM_MASTER_KEY_OTHERS": "x"}}, "SPECTRUM_MASTER_KEY_OTHERS"),
             ({"ingres": {}}, "ingres"),
             ({"dispatcher": {"autoscaling": {"by": "magic"}}}, "by"),
             ({"dispatcher": {"replicas": 65}}, "65 dispatchers and 64 partitions"),

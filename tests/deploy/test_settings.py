@@ -19,6 +19,7 @@ SECRETS = {
     "amqp-url": "amqps://user:password@rabbitmq.example.com/webhooks",
     "redis-url": "rediss://:password@redis.example.com",
     "master-key": "ab" * 32,
+    "master-key-others": "cd" * 32,
     "operator-token": "operator-token-of-more-than-32-characters",
 }
 CLUSTER = {"SPECTRUM_DATABASE_URL", "SPECTRUM_AMQP_URL", "SPECTRUM_REDIS_URL", "SPECTRUM_MASTER_KEY"}
@@ -71,6 +72,7 @@ class Settings(unittest.TestCase):
             for secret in CLUSTER:
                 self.assertIn("secretKeyRef", variables[secret], f"{secret} stands in the clear")
                 self.assertFalse(variables[secret]["secretKeyRef"].get("optional"))
+            self.assertTrue(variables["SPECTRUM_MASTER_KEY_OTHERS"]["secretKeyRef"]["optional"], "mostly there is none")
             code, _, complaint = checked(resolved(variables))
             self.assertEqual(code, 0, complaint)
 

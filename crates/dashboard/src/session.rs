@@ -1,4 +1,4 @@
-//! Sessions. A session is in its cookie, sealed: any process with the same key knows it, also after a restart, and
+//! Sessions. A session is in its cookie, sealed: any process that knows the key knows it, also after a restart, and
 //! nothing is kept here. It holds no secret, only a proof of which secret it was begun with: it ends with that.
 //!
 //! A cookie that was copied cannot be called back; it ends when the project's secret, or the operator's token, is
@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use spectrum_webhook_core::ids::ProjectId;
 use spectrum_webhook_core::time::Millis;
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 /// A session that nobody used for so long has ended.
 pub(crate) const IDLE: Duration = Duration::from_secs(2 * 3_600);
@@ -91,14 +92,20 @@ fn proof(secret_hash: &[u8; 32]) -> [u8; 16] {
     proof
 }
 
-/// Seals cookies, and the tokens of forms.
+/// Seals cookies, and the tokens of forms: with the first key, and knows what another sealed.
 pub(crate) struct Seal {
+    first: Keyed,
+    others: Vec<Keyed>,
+}
+
+/// What one key does.
+struct Keyed {
     cipher: XChaCha20Poly1305,
     forms: Hmac<Sha256>,
 }
 
-impl Seal {
-    pub(crate) fn new(key: &[u8; 32]) -> Self {
+impl Keyed {
+    fn new(key: &[u8; 32]) -> Self {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
         let keyed = || <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("a key");
         let of_cookies: [u8; 32] = keyed().chain_update("cookies").finalize().into_bytes().into();
@@ -108,34 +115,49 @@ impl Seal {
         Self { cipher: XChaCha20Poly1305::new(&of_cookies.into()), forms }
     }
 
+    fn token(&self, session: &Session) -> String {
+        hex::encode(self.forms.clone().chain_update(session.id).finalize().into_bytes())
+    }
+}
+
+impl Seal {
+    /// Of the key that seals, and of others that it has been or is elsewhere.
+    pub(crate) fn new(key: &[u8; 32], others: &[Zeroizing<[u8; 32]>]) -> Self {
+        Self { first: Keyed::new(key), others: others.iter().map(|key| Keyed::new(key)).collect() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Keyed> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
     /// A cookie's value; `None` without randomness. `name` is the cookie's: it opens under no other one.
     pub(crate) fn close(&self, name: &str, session: &Session) -> Option<String> {
         let mut nonce = [0; NONCE];
         SysRng.try_fill_bytes(&mut nonce).ok()?;
         let plain = serde_json::to_vec(session).ok()?;
         let payload = Payload { msg: &plain, aad: name.as_bytes() };
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
+        let sealed = self.first.cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
         Some(URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat()))
     }
 
-    /// The session of a cookie; `None` when it is not of this key, or damaged.
+    /// The session of a cookie; `None` when it is of none of the keys, or damaged.
     pub(crate) fn open(&self, name: &str, value: &str) -> Option<Session> {
         let bytes = Some(value).filter(|value| value.len() <= LONGEST)?;
         let bytes = URL_SAFE_NO_PAD.decode(bytes).ok()?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE>()?;
-        let payload = Payload { msg: sealed, aad: name.as_bytes() };
-        let plain = self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()?;
+        let payload = || Payload { msg: sealed, aad: name.as_bytes() };
+        let plain = self.all().find_map(|key| key.cipher.decrypt(&XNonce::from(*nonce), payload()).ok())?;
         serde_json::from_slice(&plain).ok()
     }
 
     /// What every form of a session carries, and nobody else can know.
     pub(crate) fn token(&self, session: &Session) -> String {
-        hex::encode(self.forms.clone().chain_update(session.id).finalize().into_bytes())
+        self.first.token(session)
     }
 
     /// Whether a form carries it.
     pub(crate) fn is_token(&self, session: &Session, token: &str) -> bool {
-        self.token(session).as_bytes().ct_eq(token.as_bytes()).into()
+        self.all().any(|key| key.token(session).as_bytes().ct_eq(token.as_bytes()).into())
     }
 }
 
@@ -158,11 +180,11 @@ mod tests {
 
     #[test]
     fn a_cookie_opens_under_its_key_and_its_name_alone() {
-        let (seal, session) = (Seal::new(&[1; 32]), session());
+        let (seal, session) = (Seal::new(&[1; 32], &[]), session());
         let cookie = seal.close(NAME, &session).expect("a cookie");
         assert_eq!(seal.open(NAME, &cookie), Some(session));
         assert_eq!(seal.open("another", &cookie), None);
-        assert_eq!(Seal::new(&[2; 32]).open(NAME, &cookie), None);
+        assert_eq!(Seal::new(&[2; 32], &[]).open(NAME, &cookie), None);
         for damaged in ["", "x", &cookie[1..], &cookie[..cookie.len() - 2], &"A".repeat(5_000)] {
             assert_eq!(seal.open(NAME, damaged), None, "{damaged}");
         }
@@ -184,9 +206,9 @@ mod tests {
 
     #[test]
     fn a_forms_token_is_its_sessions_alone() {
-        let (seal, one, other) = (Seal::new(&[1; 32]), session(), session());
+        let (seal, one, other) = (Seal::new(&[1; 32], &[]), session(), session());
         assert!(seal.is_token(&one, &seal.token(&one)));
         assert!(!seal.is_token(&one, &seal.token(&other)) && !seal.is_token(&one, ""));
-        assert!(!Seal::new(&[2; 32]).is_token(&one, &seal.token(&one)));
+        assert!(!Seal::new(&[2; 32], &[]).is_token(&one, &seal.token(&one)));
     }
 }

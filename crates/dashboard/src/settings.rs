@@ -8,8 +8,10 @@ use zeroize::Zeroizing;
 /// The settings of the dashboard.
 #[derive(Clone)]
 pub struct Settings {
-    /// What cookies are sealed with: the same in all processes that a balancer may send a person to.
+    /// What cookies are sealed with: known to all processes that a balancer may send a person to.
     pub key: Zeroizing<[u8; 32]>,
+    /// What other processes seal them with, or did before: it opens them.
+    pub other_keys: Vec<Zeroizing<[u8; 32]>>,
     /// What an operator signs in with; `None` lets no operator in.
     pub operator_token: Option<OperatorToken>,
     /// How long a session lasts, however much it is used.

@@ -55,7 +55,7 @@ pub(crate) struct Shared {
 impl Dashboard {
     /// The dashboard over these ports and the routes of the API. `stop` ends live pages.
     pub fn new(ports: Ports, api: Router, settings: Settings, clock: Clock, stop: CancellationToken) -> Self {
-        let seal = Seal::new(&settings.key);
+        let seal = Seal::new(&settings.key, &settings.other_keys);
         let api = Api::new(api);
         let (sign_ins, streams, kept) = (SignIns::default(), Streams::default(), Kept::default());
         Self(Arc::new(Shared { ports, api, settings, clock, seal, sign_ins, streams, kept, stop }))

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Say that the database was restored from a backup, before its first start: no sequence number is given again.
     Restored(Flags),
+    /// Encrypt anew, under `SPECTRUM_MASTER_KEY`, what rests under another key; works beside running servers.
+    RotateMasterKey(RotateMasterKey),
     /// Check the settings and print what is in effect, secrets masked.
     CheckConfig(CheckConfig),
     /// Ask the server of this machine whether it is ready; ends with 0 if it is, else with 1.
@@ -113,6 +115,20 @@ pub(crate) struct Backup {
     /// The file; there must be none of that name.
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
+    /// The settings.
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// `rotate-master-key`.
+#[derive(Args)]
+pub(crate) struct RotateMasterKey {
+    /// Print which keys are in use, what does not rest under this one, and which keys each process knows; change nothing.
+    #[arg(long)]
+    pub(crate) status: bool,
+    /// How long to wait until all running processes encrypt under this key.
+    #[arg(long, default_value = "45s", value_parser = wait)]
+    pub(crate) wait: Duration,
     /// The settings.
     #[command(flatten)]
     pub(crate) flags: Flags,

@@ -1,5 +1,6 @@
 //! What this process says of itself in the register of processes, every few seconds: who it is, which partitions it holds,
-//! which services it reaches, and what it has counted. Whoever is on call reads it on the dashboard.
+//! which services it reaches, which master keys it knows, and what it has counted. Whoever is on call reads it on the
+//! dashboard.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +23,16 @@ const FORGOTTEN: i64 = 86_400_000;
 /// The partitions that a process holds.
 pub(crate) type Partitions = Arc<dyn Fn() -> Vec<u16> + Send + Sync>;
 
+/// The fingerprints of the master keys that a process knows, that which encrypts first.
+pub(crate) type Keys = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// What is known of this process.
 pub(crate) struct Reported {
     pub(crate) role: &'static str,
     pub(crate) registry: Registry,
     pub(crate) services: Vec<Arc<Reach>>,
     pub(crate) partitions: Partitions,
+    pub(crate) keys: Keys,
 }
 
 /// The task that says it; dropping it ends it without a word.
@@ -70,6 +75,7 @@ async fn report(fleet: Arc<dyn Fleet>, id: OwnerId, reported: Reported, clock: C
             seen_at: now,
             partitions: (reported.partitions)(),
             services: services.collect(),
+            keys: (reported.keys)(),
             counts: counts(&reported.registry),
         };
         let before = Millis(now.0.saturating_sub(FORGOTTEN));

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use spectrum_webhook_core::ports::PortError;
 
+/// What to do when a master key is missing.
+pub(crate) const GIVE_THE_KEY: &str = "give the key that was used before as SPECTRUM_MASTER_KEY, or beside a new one in \
+                                       SPECTRUM_MASTER_KEY_OTHERS (embedded, each is a line of master.key, the new one first)";
+
 /// Why a database could not be opened. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -56,11 +60,15 @@ pub enum OpenError {
         /// The newest one known here.
         known: i64,
     },
-    /// The signing secrets in the file rest under another key.
-    #[error("the master key is not the one that {} was made with; give the key that was used before", path.display())]
+    /// Something in the file rests under keys that are not known here.
+    #[error("what {} holds is encrypted under master key {missing}, and known here is {known}; {GIVE_THE_KEY}", path.display())]
     WrongKey {
         /// The database file.
         path: PathBuf,
+        /// The fingerprints of the keys that are missing.
+        missing: String,
+        /// The fingerprints of those that are known.
+        known: String,
     },
     /// The master key cannot be had.
     #[error("the master key: {detail}")]

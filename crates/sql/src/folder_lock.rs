@@ -25,6 +25,11 @@ impl FolderLock {
     /// # Errors
     /// [`OpenError::InUse`] when someone holds it, [`OpenError::Folder`] when the folder cannot be used.
     pub fn acquire(dir: &Path) -> Result<Self, OpenError> {
+        Self::acquire_file(dir, Self::FILE_NAME)
+    }
+
+    /// The same for something else in the folder, which has a file of its own to lock.
+    pub(crate) fn acquire_file(dir: &Path, name: &str) -> Result<Self, OpenError> {
         create_folder(dir)?;
         let failed = |source| OpenError::folder(dir, source);
         let mut file = OpenOptions::new()
@@ -33,7 +38,7 @@ impl FolderLock {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(dir.join(Self::FILE_NAME))
+            .open(dir.join(name))
             .map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}

@@ -4,7 +4,8 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | [`Database`] (`database`) | the file: opening, the grouped writer, the readers; or PostgreSQL: connecting, the pool; migrations; a backup of the file |
-//! | [`MasterKey`] (`secrets`) | the key, and the cipher that signing secrets rest under |
+//! | [`Keyring`] (`secrets`) | the master keys, and the cipher that signing secrets rest under |
+//! | `rotation` | what rests under another key is encrypted anew |
 //! | [`FolderLock`] (`folder_lock`) | one process for each data folder |
 //! | [`SqlStore`] (`store`, `directory`, `dead_letters`, `steerings`, `replays`, `notices`, `insight`, `survey`, `fleet`) | the ports of the same names |
 //! | [`Move`] (`moving`) | a deployment's rows, carried into the database of another |
@@ -12,7 +13,7 @@
 //! | `sql`, `error` | statements and their values; what a failure means |
 //!
 //! The SQL of `store`, `directory`, `insight` and `survey` is what SQLite and PostgreSQL have in common. Only `embedded` and
-//! `database::sqlite` may use what SQLite alone has, and only `database::postgres` what PostgreSQL has.
+//! `database::sqlite` may use what SQLite alone has, and only `database::postgres` and `database::keys` what PostgreSQL has.
 
 mod database;
 mod dead_letters;
@@ -25,6 +26,7 @@ mod insight;
 mod moving;
 mod notices;
 mod replays;
+mod rotation;
 mod secrets;
 mod sql;
 mod steerings;
@@ -36,5 +38,6 @@ pub use embedded::{Embedded, EmbeddedAdmission, EmbeddedAnnouncements, EmbeddedL
 pub use error::OpenError;
 pub use folder_lock::FolderLock;
 pub use moving::{Carried, Move, MoveError, Queued, Record, Standing};
-pub use secrets::MasterKey;
+pub use rotation::{Resealed, Unreadable};
+pub use secrets::{Fingerprint, KeyExchange, KeyFile, Keyring, MasterKey};
 pub use store::SqlStore;

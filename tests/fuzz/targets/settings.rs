@@ -11,11 +11,12 @@ use std::time::Duration;
 use config::sources::Sources;
 use libfuzzer_sys::fuzz_target;
 
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "SPECTRUM_DATABASE_URL",
     "SPECTRUM_AMQP_URL",
     "SPECTRUM_REDIS_URL",
     "SPECTRUM_MASTER_KEY",
+    "SPECTRUM_MASTER_KEY_OTHERS",
     "SPECTRUM_OPERATOR_TOKEN",
     "SPECTRUM_OTLP_ENDPOINT",
     "SPECTRUM_OTLP_HEADERS",

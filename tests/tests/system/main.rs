@@ -18,6 +18,7 @@
 //! | [`shutdown`] | SIGTERM neither loses nor repeats |
 //! | [`folders`] | data folders that are read-only, full, or in use |
 //! | [`cluster`] | several processes over RabbitMQ, Redis and PostgreSQL, through every single fault |
+//! | [`keys`] | the key in the data folder is exchanged beside a running server |
 //! | [`moving`] | a deployment carried into a cluster, and into other partitions, through kills |
 //! | [`steer`] | what people do about deliveries: dead letters sent again, lanes steered, test events |
 //! | [`traces`] | one trace from a post to each attempt, and a collector that fails |
@@ -39,6 +40,7 @@ mod durability;
 mod folders;
 mod hostile;
 mod isolation;
+mod keys;
 mod logs;
 mod moving;
 mod ops;

@@ -27,6 +27,10 @@ pub struct Member {
     pub partitions: Vec<u16>,
     /// The services that it needs, each with what is wrong: nothing when it answers.
     pub services: Vec<(String, Option<String>)>,
+    /// The fingerprints of the master keys that it knows, that which encrypts first. A release that does not say so has
+    /// none.
+    #[serde(default)]
+    pub keys: Vec<String>,
     /// What it has counted since it started.
     pub counts: Counts,
 }

@@ -78,6 +78,23 @@ async fn a_session_is_known_to_every_process_with_the_same_key() {
 }
 
 #[tokio::test]
+async fn a_session_goes_on_under_another_key_where_its_own_is_known_and_then_rests_under_the_other() {
+    let world = World::new().await;
+    let webhook = world.webhook("https://a.example/").await;
+    let page = world.at(&format!("/webhooks/{webhook}"));
+    let mut visitor = world.visitor().await;
+    visitor.process = 3;
+    // The form came from a process with the key before.
+    visitor.post(&format!("{page}/test"), "").await.leads_to(&format!("{page}?did=test"));
+    world.pass(Duration::from_secs(61));
+    assert_eq!(visitor.get(&page).await.status, 200);
+    visitor.process = 2;
+    assert_eq!(visitor.get(&page).await.status, 200, "the key before is not needed any more");
+    visitor.process = 0;
+    assert_eq!(visitor.get(&page).await.status, 303, "here the new one is not known");
+}
+
+#[tokio::test]
 async fn a_session_ends_when_it_is_not_used_and_after_its_lifetime() {
     let world = World::new().await;
     let mut visitor = world.visitor().await;

@@ -63,14 +63,14 @@ impl World {
             ids.push(id);
         }
         let mut world = Self { embedded, project: ids[0], other: ids[1], now, routers: Vec::new(), _folder: folder };
-        // Two processes with the same key, and one with another.
-        for key in [[1; 32], [1; 32], [2; 32]] {
-            world.routers.push(world.router(key));
+        // Two processes with the same key, one with another, and one to which that is the new one.
+        for (key, others) in [(1, &[][..]), (1, &[]), (2, &[]), (2, &[3, 1])] {
+            world.routers.push(world.router(key, others));
         }
         world
     }
 
-    fn router(&self, key: [u8; 32]) -> Router {
+    fn router(&self, key: u8, others: &[u8]) -> Router {
         let store = self.embedded.store.clone();
         let clock = || {
             let now = Arc::clone(&self.now);
@@ -101,7 +101,8 @@ impl World {
             replays: store.clone(),
         };
         let settings = Settings {
-            key: Zeroizing::new(key),
+            key: Zeroizing::new([key; 32]),
+            other_keys: others.iter().map(|byte| Zeroizing::new([*byte; 32])).collect(),
             operator_token: Some(OperatorToken::new(OPERATOR).expect("a token")),
             session: Duration::from_secs(12 * 3_600),
             partitions: 64,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use spectrum_webhook_core::ports::Directory as _;
-use spectrum_webhook_sql::{Database, MasterKey};
+use spectrum_webhook_sql::{Database, KeyFile};
 
 use super::{say, small_runtime};
 use crate::cli;
@@ -46,7 +46,7 @@ pub(super) fn backup(arguments: cli::Backup) -> anyhow::Result<ExitCode> {
     }
     let bytes = Database::back_up(&settings.data_dir, &arguments.to)?;
     say(format_args!("{} has {bytes} bytes", arguments.to.display()));
-    let key = settings.data_dir.join(MasterKey::FILE_NAME);
+    let key = settings.data_dir.join(KeyFile::NAME);
     if settings.master_key.is_none() && key.exists() {
         say(format_args!(
             "it is of no use without the master key: keep a copy of {} too, somewhere else",

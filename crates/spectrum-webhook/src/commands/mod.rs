@@ -17,6 +17,7 @@ mod openapi;
 mod output;
 mod project;
 mod replay;
+mod rotate_master_key;
 mod send;
 mod serve;
 mod tail;
@@ -46,6 +47,7 @@ pub(crate) fn run(command: Command, between: Between) -> anyhow::Result<ExitCode
         Command::Backup(arguments) => backup::backup(arguments),
         Command::Restored(flags) => backup::restored(&crate::settings(flags)?),
         Command::Move(arguments) => moving::moving(arguments),
+        Command::RotateMasterKey(arguments) => rotate_master_key::rotate_master_key(arguments),
         Command::CheckConfig(arguments) => check_config::check_config(arguments),
         Command::Health(arguments) => health::health(arguments.alive, &crate::settings(arguments.flags)?),
         Command::Project(command) => project::project(command),

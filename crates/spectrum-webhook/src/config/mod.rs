@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use spectrum_webhook_core::retry::Policy;
+use zeroize::Zeroizing;
 
 pub(crate) use otlp::Tracing;
 use sources::{Reader, Sources};
@@ -101,6 +102,7 @@ pub(crate) struct Settings {
     pub(crate) database_connections: u32,
     pub(crate) lease: Duration,
     pub(crate) master_key: Option<Hidden>,
+    pub(crate) master_key_others: Vec<Hidden>,
     pub(crate) operator_token: Option<Hidden>,
     pub(crate) dashboard: bool,
     pub(crate) dashboard_session: Duration,
@@ -150,6 +152,7 @@ pub(crate) fn read(sources: &Sources) -> Result<Settings, Mistakes> {
         database_connections: reader.read("SPECTRUM_DATABASE_CONNECTIONS", units::number(2, 1_000)),
         lease: reader.read("SPECTRUM_LEASE", units::duration),
         master_key: reader.optional("SPECTRUM_MASTER_KEY", master_key),
+        master_key_others: reader.optional("SPECTRUM_MASTER_KEY_OTHERS", other_keys).unwrap_or_default(),
         operator_token: reader.optional("SPECTRUM_OPERATOR_TOKEN", operator_token),
         dashboard: reader.read("SPECTRUM_DASHBOARD", units::boolean),
         dashboard_session: reader.read("SPECTRUM_DASHBOARD_SESSION", units::duration),
@@ -240,6 +243,11 @@ fn relations(settings: &Settings, reader: &mut Reader<'_>) {
         "a cluster needs it, the same in all its processes (`openssl rand -hex 32` makes one)",
     );
     reader.refuse_if(
+        settings.master_key.iter().any(|key| settings.master_key_others.iter().any(|other| same_key(key, other))),
+        &["SPECTRUM_MASTER_KEY", "SPECTRUM_MASTER_KEY_OTHERS"],
+        "the same key is in both: it is the one that encrypts, or one that only decrypts",
+    );
+    reader.refuse_if(
         settings.lease < SHORTEST_LEASE,
         &["SPECTRUM_LEASE"],
         "a lease shorter than 3s is lost by a busy machine and a slow network",
@@ -277,14 +285,45 @@ fn namespace(text: &str) -> Result<String, String> {
 }
 
 fn master_key(text: &str) -> Result<Hidden, String> {
-    use base64::Engine as _;
-    let hex = text.len() == 64 && hex::decode(text).is_ok();
-    let base64 = || base64::engine::general_purpose::STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 32);
-    if hex || base64() {
-        Ok(Hidden(text.to_owned()))
-    } else {
-        Err("expected 32 bytes, as 64 hex characters or as base64 (`openssl rand -hex 32` makes one)".to_owned())
+    match key_bytes(text) {
+        Some(_) => Ok(Hidden(text.to_owned())),
+        None => {
+            Err("expected 32 bytes, as 64 hex characters or as base64 (`openssl rand -hex 32` makes one)".to_owned())
+        }
     }
+}
+
+/// The bytes of a master key.
+fn key_bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    use base64::Engine as _;
+    let base64 = || base64::engine::general_purpose::STANDARD.decode(text).ok();
+    let bytes = if text.len() == 64 { hex::decode(text).ok() } else { base64() };
+    bytes.map(Zeroizing::new).filter(|bytes| bytes.len() == 32)
+}
+
+/// More keys than these make nothing easier, and each is tried on what does not say its own.
+const MOST_OTHER_KEYS: usize = 4;
+
+fn other_keys(text: &str) -> Result<Vec<Hidden>, String> {
+    let keys: Vec<Hidden> = text.split(',').map(|key| Hidden(key.trim().to_owned())).collect();
+    if keys.len() > MOST_OTHER_KEYS {
+        return Err(format!(
+            "expected {MOST_OTHER_KEYS} keys at most: rotate, and take away those that are not needed"
+        ));
+    }
+    if keys.iter().any(|key| key_bytes(key.expose()).is_none()) {
+        return Err("expected keys of 32 bytes, each as 64 hex characters or as base64, separated by commas".to_owned());
+    }
+    let repeated = |(place, key): (usize, &Hidden)| keys[..place].iter().any(|other| same_key(key, other));
+    if keys.iter().enumerate().any(repeated) {
+        return Err("a key is named twice".to_owned());
+    }
+    Ok(keys)
+}
+
+/// Whether both are the same key, however each is written.
+fn same_key(one: &Hidden, other: &Hidden) -> bool {
+    key_bytes(one.expose()) == key_bytes(other.expose())
 }
 
 fn operator_token(text: &str) -> Result<Hidden, String> {

@@ -6,11 +6,12 @@ use std::sync::LazyLock;
 const DEFAULTS: &str = include_str!("defaults.env");
 
 /// Their values are never printed. URLs hold passwords.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "SPECTRUM_DATABASE_URL",
     "SPECTRUM_AMQP_URL",
     "SPECTRUM_REDIS_URL",
     "SPECTRUM_MASTER_KEY",
+    "SPECTRUM_MASTER_KEY_OTHERS",
     "SPECTRUM_OPERATOR_TOKEN",
     "SPECTRUM_OTLP_ENDPOINT",
     "SPECTRUM_OTLP_HEADERS",

@@ -116,16 +116,50 @@ fn secrets_are_in_no_mistake_and_no_debug_output() {
     assert_eq!(found.len(), 2);
     assert!(!found.join("").contains("hunter2"), "{found:#?}");
     let key = "0123456789abcdef".repeat(4);
-    let sound =
-        [("SPECTRUM_MASTER_KEY", key.as_str()), ("SPECTRUM_OPERATOR_TOKEN", "hunter2hunter2hunter2hunter2hunter2")];
+    let other = "fedcba9876543210".repeat(4);
+    let sound = [
+        ("SPECTRUM_MASTER_KEY", key.as_str()),
+        ("SPECTRUM_MASTER_KEY_OTHERS", other.as_str()),
+        ("SPECTRUM_OPERATOR_TOKEN", "hunter2hunter2hunter2hunter2hunter2"),
+    ];
     let settings = format!("{:?} {:?}", Sources::of(&sound), read(&Sources::of(&sound)).expect("sound"));
-    assert!(!settings.contains("hunter2") && !settings.contains("0123456789abcdef"), "{settings}");
+    for secret in ["hunter2", "0123456789abcdef", "fedcba9876543210"] {
+        assert!(!settings.contains(secret), "{settings}");
+    }
 }
 
 #[test]
 fn a_master_key_is_hex_or_base64() {
     for key in ["ab".repeat(32), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()] {
         assert!(read(&Sources::of(&[("SPECTRUM_MASTER_KEY", &key)])).is_ok());
+    }
+}
+
+#[test]
+fn other_master_keys_are_keys_none_of_them_twice_and_four_at_most() {
+    let key = |byte: u8| hex::encode([byte; 32]);
+    let set = |master: &str, others: &str| {
+        let set = [("SPECTRUM_MASTER_KEY", master), ("SPECTRUM_MASTER_KEY_OTHERS", others)];
+        read(&Sources::of(&set)).map(|settings| settings.master_key_others.len()).map_err(|Mistakes(found)| found)
+    };
+    let four = [2, 3, 4, 5].map(key).join(", ");
+    assert_eq!(set(&key(1), &four), Ok(4));
+    // Without a key of its own, the one in the data folder encrypts.
+    assert_eq!(set("", &key(2)), Ok(1));
+    let base64 = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    for (master, others, said) in [
+        (key(1), format!("{four},{}", key(6)), "expected 4 keys at most"),
+        (key(1), format!("{},hunter2", key(2)), "expected keys of 32 bytes"),
+        (key(1), format!("{},", key(2)), "expected keys of 32 bytes"),
+        (key(2), format!("{},{base64}", key(1)), "a key is named twice"),
+        (key(1), base64.to_owned(), "the same key is in both"),
+    ] {
+        let found = set(&master, &others).expect_err("a mistake");
+        assert!(found.len() == 1 && found[0].contains(said), "{found:#?}");
+        assert!(
+            !found[0].contains("hunter2") && !found[0].contains(&key(2)) && !found[0].contains(base64),
+            "{found:#?}"
+        );
     }
 }
 

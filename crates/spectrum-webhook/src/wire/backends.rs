@@ -9,14 +9,10 @@ use spectrum_webhook_core::ports::{Admission, Announcements, Directory as _, Que
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_rabbitmq::RabbitQueue;
 use spectrum_webhook_redis::Redis;
-use spectrum_webhook_sql::{Database, Embedded, FILE_NAME, MasterKey, Options, PostgresOptions, SqlStore, Standing};
+use spectrum_webhook_sql::{Database, Embedded, FILE_NAME, Keyring, Options, PostgresOptions, SqlStore, Standing};
 
-use zeroize::Zeroizing;
-
+use super::keys::MasterKeys;
 use crate::config::{Cluster, Settings};
-
-/// What the key of sessions is derived for.
-const SESSIONS: &str = "spectrum-webhook dashboard sessions 1";
 
 /// The backends of this process.
 pub(crate) struct Backends {
@@ -25,8 +21,8 @@ pub(crate) struct Backends {
     pub(crate) lock: Arc<dyn SequenceLock>,
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) announcements: Arc<dyn Announcements>,
-    /// What cookies are sealed with: a key of its own, from the master key.
-    pub(crate) sessions: Zeroizing<[u8; 32]>,
+    /// What secrets rest under.
+    pub(crate) keys: Arc<MasterKeys>,
     /// The services that they need; none embedded.
     pub(crate) services: Vec<Arc<Reach>>,
     ending: Ending,
@@ -52,9 +48,8 @@ impl Backends {
     }
 
     async fn embedded(settings: &Settings) -> anyhow::Result<Self> {
-        let key = master_key(settings)?;
-        let sessions = key.derive(SESSIONS);
-        let embedded = Embedded::open(Options::new(&settings.data_dir), key).await?;
+        let keys = MasterKeys::of(settings)?;
+        let embedded = Embedded::open(Options::new(&settings.data_dir), keys.ring().clone()).await?;
         let usable = async {
             same_partitions(&embedded.store, settings.partitions).await?;
             may_be_used(&embedded.store).await
@@ -69,16 +64,15 @@ impl Backends {
             lock: embedded.lock.clone(),
             admission: embedded.admission.clone(),
             announcements: embedded.announcements.clone(),
-            sessions,
+            keys: Arc::new(keys),
             services: Vec::new(),
             ending: Ending::Embedded(embedded),
         })
     }
 
     async fn cluster(settings: &Settings, cluster: &Cluster) -> anyhow::Result<Self> {
-        let key = master_key(settings)?;
-        let sessions = key.derive(SESSIONS);
-        let database = Database::connect(postgres(settings, cluster), key).await?;
+        let keys = MasterKeys::of(settings)?;
+        let database = Database::connect(postgres(settings, cluster), keys.ring().clone()).await?;
         let store = Arc::new(SqlStore::new(database.clone()));
         same_partitions(&store, settings.partitions).await?;
         may_be_used(&store).await?;
@@ -93,7 +87,7 @@ impl Backends {
             lock: redis.lock.clone(),
             admission: redis.admission.clone(),
             announcements: redis.announcements.clone(),
-            sessions,
+            keys: Arc::new(keys),
             services: services.into_iter().flatten().collect(),
             ending: Ending::Cluster { queue, redis, database },
         })
@@ -181,16 +175,10 @@ pub(super) fn redis(settings: &Settings, cluster: &Cluster) -> spectrum_webhook_
     }
 }
 
-pub(super) fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
-    match &settings.master_key {
-        Some(key) => Ok(key.expose().parse()?),
-        None => Ok(MasterKey::load_or_create(&settings.data_dir)?),
-    }
-}
-
 /// The database alone, for commands that look after projects: they work beside running servers.
 pub(crate) struct Registry {
     pub(crate) store: SqlStore,
+    pub(crate) keys: Keyring,
     database: Database,
     /// Where changes are announced in a cluster; embedded, the server finds them in the file.
     announcements: Option<Announced>,
@@ -210,16 +198,17 @@ impl Registry {
     /// # Errors
     /// See [`Backends::open`].
     pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let keys = MasterKeys::of(settings)?.ring().clone();
         let (database, announcements) = match &settings.cluster {
-            None => (Database::open(Options::new(&settings.data_dir), master_key(settings)?).await?, None),
+            None => (Database::open(Options::new(&settings.data_dir), keys.clone()).await?, None),
             Some(cluster) => {
-                let database = Database::connect(postgres(settings, cluster), master_key(settings)?).await?;
+                let database = Database::connect(postgres(settings, cluster), keys.clone()).await?;
                 let redis = Redis::connect(redis(settings, cluster)).await.context("SPECTRUM_REDIS_URL")?;
                 let (partitions, lease) = (settings.partitions, settings.lease);
                 (database, Some(Announced { redis, partitions, lease }))
             }
         };
-        let registry = Self { store: SqlStore::new(database.clone()), database, announcements };
+        let registry = Self { store: SqlStore::new(database.clone()), keys, database, announcements };
         if let Err(error) = may_be_used(&registry.store).await {
             registry.close().await?;
             return Err(error);

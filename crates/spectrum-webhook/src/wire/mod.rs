@@ -1,6 +1,7 @@
 //! Puts the parts together: over which backends, [`backends`] knows. [`moving`] goes from some to others.
 
 mod backends;
+mod keys;
 pub(crate) mod moving;
 
 use std::sync::Arc;
@@ -30,9 +31,10 @@ use uuid::Uuid;
 
 use backends::Backends;
 pub(crate) use backends::Registry as ProjectRegistry;
+use keys::MasterKeys;
 
 use crate::config::Settings;
-use crate::fleet::{Partitions, Reported, Reporter};
+use crate::fleet::{Keys, Partitions, Reported, Reporter};
 use crate::gauges::{Certificates, FolderGauges, Ownership, StoreGauges};
 use crate::telemetry::Check;
 use crate::traces::Traces;
@@ -119,8 +121,10 @@ impl Node {
                 });
                 let dispatcher = Arc::new(Mutex::new(dispatcher));
                 let background = ingest.as_ref().map(ingest::Background::start);
+                let (key, other_keys) = backends.keys.sessions();
                 let dashboard = ingest.as_ref().filter(|_| settings.dashboard).map(|_| dashboard::Settings {
-                    key: backends.sessions.clone(),
+                    key,
+                    other_keys,
                     operator_token,
                     session: settings.dashboard_session,
                     partitions: settings.partitions,
@@ -131,6 +135,7 @@ impl Node {
                     registry: registry.clone(),
                     services: backends.services.clone(),
                     partitions: held(&dispatcher),
+                    keys: known(&backends.keys),
                 };
                 let owner = OwnerId(Uuid::now_v7());
                 let reporter = Reporter::start(backends.store.clone(), owner, reported, Clock::default());
@@ -364,6 +369,15 @@ fn operator_token(settings: &Settings) -> anyhow::Result<Option<OperatorToken>> 
 fn held(dispatcher: &Arc<Mutex<Option<Dispatcher>>>) -> Partitions {
     let dispatcher = Arc::clone(dispatcher);
     Arc::new(move || dispatcher.lock().as_ref().map(Dispatcher::partitions).unwrap_or_default())
+}
+
+/// The master keys that are known, as they are at the time.
+fn known(keys: &Arc<MasterKeys>) -> Keys {
+    let keys = Arc::clone(keys);
+    Arc::new(move || {
+        keys.refresh();
+        keys.ring().fingerprints().iter().map(ToString::to_string).collect()
+    })
 }
 
 /// How many files the process may have open.

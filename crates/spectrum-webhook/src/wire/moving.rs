@@ -21,11 +21,12 @@ use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_rabbitmq::RabbitQueue;
 use spectrum_webhook_redis::Redis;
 use spectrum_webhook_sql::{
-    Carried, Database, FILE_NAME, FolderLock, MasterKey, Move, Options, Queued, Record, SqlStore,
+    Carried, Database, FILE_NAME, FolderLock, KeyFile, Keyring, Move, Options, Queued, Record, SqlStore,
 };
 use uuid::Uuid;
 
-use super::backends::{master_key, postgres, rabbit, redis, same_partitions};
+use super::backends::{postgres, rabbit, redis, same_partitions};
+use super::keys::{MasterKeys, others};
 use crate::config::sources::Sources;
 use crate::config::{Cluster, Hidden, Settings};
 
@@ -65,11 +66,25 @@ async fn reached<T, E: Into<anyhow::Error>>(
 }
 
 async fn connect(settings: &Settings, cluster: &Cluster) -> anyhow::Result<(Database, RabbitQueue)> {
-    let database = Database::connect(postgres(settings, cluster), master_key(settings)?);
+    let database = Database::connect(postgres(settings, cluster), MasterKeys::of(settings)?.ring().clone());
     let database = reached("SPECTRUM_DATABASE_URL", database).await?;
     same_partitions(&SqlStore::new(database.clone()), settings.partitions).await?;
     let queue = reached("SPECTRUM_AMQP_URL", RabbitQueue::connect(rabbit(settings, cluster))).await?;
     Ok((database, queue))
+}
+
+/// What opens a data folder: the key that was named, or those of its key file, or those of the target. The further keys
+/// of the settings do so as well.
+fn keys_of_folder(from: &Path, key: Option<&Hidden>, target: &Settings) -> anyhow::Result<Keyring> {
+    if let Some(key) = key {
+        return Ok(Keyring::new(key.expose().parse().context("SPECTRUM_FROM_MASTER_KEY")?, others(target)?));
+    }
+    if !from.join(KeyFile::NAME).exists() {
+        return Ok(MasterKeys::of(target)?.ring().clone());
+    }
+    // While they are exchanged there are several.
+    let (master, before) = KeyFile::of(from).load_or_create()?;
+    Ok(Keyring::new(master, [before, others(target)?].concat()))
 }
 
 /// Refuses where a process said a moment ago that it serves this deployment.
@@ -100,12 +115,8 @@ impl Source {
             bail!("{} is neither a data folder (there is no {FILE_NAME} in it) nor a file of settings", from.display());
         }
         let folder = FolderLock::acquire(from)?;
-        let key = match key {
-            Some(key) => key.expose().parse().context("SPECTRUM_FROM_MASTER_KEY")?,
-            None if from.join(MasterKey::FILE_NAME).exists() => MasterKey::load_or_create(from)?,
-            None => master_key(target)?,
-        };
-        let database = Database::open(Options::new(from), key).await.context("the source")?;
+        let keys = keys_of_folder(from, key, target)?;
+        let database = Database::open(Options::new(from), keys).await.context("the source")?;
         Ok(Self { database, _folder: Some(folder), queue: None })
     }
 

@@ -4,6 +4,7 @@
 mod backup;
 mod checkpoints;
 mod group;
+pub(crate) mod keys;
 mod migrate;
 mod postgres;
 mod readers;
@@ -20,8 +21,8 @@ use spectrum_webhook_core::ports::{PortError, Reach};
 
 use crate::error::{Fault, OpenError};
 use crate::folder_lock::create_folder;
-use crate::secrets::{Cipher, MasterKey};
-use crate::sql::{Columns as _, Conn, run};
+use crate::secrets::Keyring;
+use crate::sql::Conn;
 use migrate::Dialect;
 use postgres::Pool;
 use readers::Readers;
@@ -62,7 +63,7 @@ pub struct Database {
 
 struct Shared {
     engine: Engine,
-    cipher: Cipher,
+    keys: Keyring,
 }
 
 enum Engine {
@@ -78,8 +79,11 @@ enum Unready {
         found: i64,
         known: i64,
     },
-    /// Signing secrets rest under another key.
-    WrongKey,
+    /// Something rests under keys that are not known here; both by fingerprint.
+    WrongKey {
+        missing: String,
+        known: String,
+    },
 }
 
 impl From<Fault> for Unready {
@@ -94,7 +98,7 @@ impl Unready {
         match self {
             Self::Fault(fault) => fault.opening(path),
             Self::Newer { found, known } => OpenError::Newer { path, found, known },
-            Self::WrongKey => OpenError::WrongKey { path },
+            Self::WrongKey { missing, known } => OpenError::WrongKey { path, missing, known },
         }
     }
 }
@@ -105,17 +109,17 @@ impl Database {
     ///
     /// # Errors
     /// See [`OpenError`]: each says what to do.
-    pub async fn open(options: Options, key: MasterKey) -> Result<Self, OpenError> {
+    pub async fn open(options: Options, keys: impl Into<Keyring>) -> Result<Self, OpenError> {
         create_folder(&options.dir)?;
         let failed = |source| OpenError::folder(&options.dir, source);
         let dir = std::path::absolute(&options.dir).map_err(failed)?;
         let path = dir.join(FILE_NAME);
         let place = sqlite::Place::new(&path, options.synchronous_off)?;
-        let cipher = Cipher::new(&key);
+        let keys = keys.into();
         let opening = |fault: Fault| fault.opening(path.clone());
 
         let mut conn = place.connect_writer().await.map_err(opening)?;
-        if let Err(unready) = prepare(&mut conn, &cipher, Dialect::Sqlite).await {
+        if let Err(unready) = prepare(&mut conn, &keys, Dialect::Sqlite).await {
             // Nothing is held open behind an error.
             let _ = sqlx::Connection::close(conn).await;
             return Err(unready.opening(&path));
@@ -124,7 +128,7 @@ impl Database {
             (|| Writer::start(place.connect_directly()?, conn, place.connect_directly()?))().map_err(opening)?;
         let readers = Box::new(Readers::new(place, options.readers));
         let engine = Engine::Sqlite { writer, readers };
-        Ok(Self { shared: Arc::new(Shared { engine, cipher }) })
+        Ok(Self { shared: Arc::new(Shared { engine, keys }) })
     }
 
     /// Connects to PostgreSQL, however long it takes until it can be reached, and applies what migrations it misses;
@@ -132,10 +136,10 @@ impl Database {
     ///
     /// # Errors
     /// What a person has to change.
-    pub async fn connect(options: PostgresOptions, key: MasterKey) -> Result<Self, ConnectError> {
-        let cipher = Cipher::new(&key);
-        let pool = Pool::connect(options, &cipher).await?;
-        Ok(Self { shared: Arc::new(Shared { engine: Engine::Postgres(pool), cipher }) })
+    pub async fn connect(options: PostgresOptions, keys: impl Into<Keyring>) -> Result<Self, ConnectError> {
+        let keys = keys.into();
+        let pool = Pool::connect(options, &keys).await?;
+        Ok(Self { shared: Arc::new(Shared { engine: Engine::Postgres(pool), keys }) })
     }
 
     /// Whether PostgreSQL can be reached; a file always can.
@@ -246,30 +250,18 @@ impl Database {
         }
     }
 
-    pub(crate) fn cipher(&self) -> &Cipher {
-        &self.shared.cipher
+    pub(crate) fn keys(&self) -> &Keyring {
+        &self.shared.keys
     }
 }
 
 /// What every database needs before it is used.
-async fn prepare(conn: &mut Conn, cipher: &Cipher, dialect: Dialect) -> Result<(), Unready> {
+async fn prepare(conn: &mut Conn, known: &Keyring, dialect: Dialect) -> Result<(), Unready> {
     migrate::migrate(conn, dialect).await?;
-    if check_key(conn, cipher).await? { Ok(()) } else { Err(Unready::WrongKey) }
-}
-
-/// Whether the key is the one of the first opening.
-async fn check_key(conn: &mut Conn, cipher: &Cipher) -> Result<bool, Fault> {
-    const NAME: &str = "key_check";
-    const READ: &str = "SELECT value FROM settings WHERE name = $1";
-    let mut found = sqlx::query(READ).bind(NAME).fetch_optional(&mut *conn).await?;
-    if found.is_none() {
-        let sealed = hex::encode(cipher.seal(NAME.as_bytes(), NAME.as_bytes())?);
-        // Of two processes at their first start, one is the first.
-        let add = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-        run(conn, sqlx::query(add).bind(NAME).bind(sealed)).await?;
-        found = sqlx::query(READ).bind(NAME).fetch_optional(&mut *conn).await?;
+    let missing = keys::missing(conn, known).await?;
+    if missing.is_empty() {
+        return Ok(());
     }
-    let stored = found.map(|row| row.text(0)).transpose()?.unwrap_or_default();
-    let stored = hex::decode(stored).map_err(|_| Fault::Corrupt("the key check".to_owned()))?;
-    Ok(cipher.open(NAME.as_bytes(), &stored).is_some())
+    let known: Vec<_> = known.fingerprints().iter().map(ToString::to_string).collect();
+    Err(Unready::WrongKey { missing: missing.join(" and "), known: known.join(" and ") })
 }

@@ -18,8 +18,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::migrate::Dialect;
 use super::{Unready, prepare};
-use crate::error::{Fault, refusal_code};
-use crate::secrets::Cipher;
+use crate::error::{Fault, GIVE_THE_KEY, refusal_code};
+use crate::secrets::Keyring;
 use crate::sql::{Columns as _, Conn, run_plain};
 
 /// How long connecting may take, with the set-up.
@@ -133,9 +133,16 @@ pub enum ConnectError {
         /// The newest one known here.
         known: i64,
     },
-    /// The signing secrets in it rest under another key.
-    #[error("SPECTRUM_MASTER_KEY is not the key that the database was made with; give the key that was used before")]
-    WrongKey,
+    /// Something in it rests under keys that are not known here.
+    #[error(
+        "what the database holds is encrypted under master key {missing}, and known here is {known}; {GIVE_THE_KEY}"
+    )]
+    WrongKey {
+        /// The fingerprints of the keys that are missing.
+        missing: String,
+        /// The fingerprints of those that are known.
+        known: String,
+    },
     /// What is stored cannot be read.
     #[error("the database cannot be read ({0}): restore it from a backup")]
     Corrupt(String),
@@ -181,7 +188,7 @@ impl From<Unready> for Trouble {
         match unready {
             Unready::Fault(fault) => fault.into(),
             Unready::Newer { found, known } => Self::Refused(ConnectError::Newer { found, known }),
-            Unready::WrongKey => Self::Refused(ConnectError::WrongKey),
+            Unready::WrongKey { missing, known } => Self::Refused(ConnectError::WrongKey { missing, known }),
         }
     }
 }
@@ -260,13 +267,13 @@ struct Inner {
 
 impl Pool {
     /// Connects, however long it takes, and looks whether this server can be used.
-    pub(super) async fn connect(options: PostgresOptions, cipher: &Cipher) -> Result<Self, ConnectError> {
+    pub(super) async fn connect(options: PostgresOptions, keys: &Keyring) -> Result<Self, ConnectError> {
         // A second call finds it installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let place = Place::new(&options)?;
         let (schedule, mut chance) = (Schedule::new(&RETRIES), Seeded::new(rand::random()));
         for failed in 1_u32.. {
-            match start(&place, cipher).await {
+            match start(&place, keys).await {
                 Ok(()) => break,
                 Err(Trouble::Refused(error)) => return Err(error),
                 Err(Trouble::Later(why)) => {
@@ -382,12 +389,12 @@ impl Inner {
 }
 
 /// Looks at the server, migrates the schema and checks the key.
-async fn start(place: &Place, cipher: &Cipher) -> Result<(), Trouble> {
+async fn start(place: &Place, keys: &Keyring) -> Result<(), Trouble> {
     let mut conn = place.connect().await?;
     let started = async {
         let checked = timeout(WORK, check(&mut conn)).await;
         checked.unwrap_or_else(|_| Err(Trouble::Later("no answer in time".to_owned())))?;
-        let prepared = timeout(MIGRATE, prepare(&mut conn, cipher, Dialect::Postgres)).await;
+        let prepared = timeout(MIGRATE, prepare(&mut conn, keys, Dialect::Postgres)).await;
         Ok(prepared.unwrap_or_else(|_| Err(Fault::unavailable("the migration takes too long").into()))?)
     };
     let started: Result<(), Trouble> = started.await;

@@ -1,5 +1,7 @@
 use super::*;
+use crate::secrets::MasterKey;
 use crate::sql::run_plain;
+use crate::sql::{Columns as _, run};
 
 async fn open() -> (Database, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a temporary folder");

@@ -78,13 +78,13 @@ impl Directory for SqlStore {
     }
 
     async fn register(&self, webhook: NewWebhook, now: Millis) -> Result<(Webhook, RegistryVersion), DirectoryError> {
-        let cipher = self.database.cipher().clone();
-        self.change("register a webhook", move |conn| Box::pin(webhooks::register(conn, cipher, webhook, now))).await
+        let keys = self.database.keys().clone();
+        self.change("register a webhook", move |conn| Box::pin(webhooks::register(conn, keys, webhook, now))).await
     }
 
     async fn list(&self, project: ProjectId) -> Result<Vec<Webhook>, DirectoryError> {
-        let cipher = self.database.cipher().clone();
-        answer(self.database.read(move |conn| Box::pin(webhooks::list(conn, cipher, project))).await, "list webhooks")
+        let keys = self.database.keys().clone();
+        answer(self.database.read(move |conn| Box::pin(webhooks::list(conn, keys, project))).await, "list webhooks")
     }
 
     async fn patch(
@@ -94,8 +94,8 @@ impl Directory for SqlStore {
         patch: WebhookPatch,
         now: Millis,
     ) -> Result<(Webhook, RegistryVersion), DirectoryError> {
-        let cipher = self.database.cipher().clone();
-        self.change("change a webhook", move |conn| Box::pin(webhooks::patch(conn, cipher, project, id, patch, now)))
+        let keys = self.database.keys().clone();
+        self.change("change a webhook", move |conn| Box::pin(webhooks::patch(conn, keys, project, id, patch, now)))
             .await
     }
 
@@ -111,8 +111,8 @@ impl Directory for SqlStore {
         overlap_until: Millis,
         now: Millis,
     ) -> Result<(Webhook, RegistryVersion), DirectoryError> {
-        let cipher = self.database.cipher().clone();
-        let rotation = webhooks::Rotation { cipher, secret, overlap_until };
+        let keys = self.database.keys().clone();
+        let rotation = webhooks::Rotation { keys, secret, overlap_until };
         self.change("rotate a webhook's secret", move |conn| {
             Box::pin(webhooks::rotate(conn, project, id, rotation, now))
         })

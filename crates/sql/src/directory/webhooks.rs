@@ -11,14 +11,15 @@ use sqlx::AssertSqlSafe;
 
 use super::projects::{lock, one as project, raise_version};
 use super::{Changed, Refusal};
+use crate::database::keys::sealer;
 use crate::error::Fault;
-use crate::secrets::Cipher;
+use crate::secrets::Keyring;
 use crate::sql::{Columns as _, Conn, run};
 use crate::store::{WEBHOOK_COLUMNS, webhook_of};
 
 pub(super) async fn register(
     conn: &mut Conn,
-    cipher: Cipher,
+    keys: Keyring,
     new: NewWebhook,
     now: Millis,
 ) -> Changed<(Webhook, RegistryVersion)> {
@@ -30,22 +31,23 @@ pub(super) async fn register(
         return Ok(Err(Refusal::UrlTaken));
     }
     let version = raise_version(conn, new.project).await?;
+    let sealer = sealer(conn, &keys).await?;
     let sql = "INSERT INTO webhooks (id, project, url, secret, event_types, added, created_at, updated_at, headers, \
                rate_limit, attempt_timeout_ms, ordering) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11)";
     let statement = sqlx::query(sql)
         .bind(new.id.to_string())
         .bind(new.project.to_string())
         .bind(new.url)
-        .bind(cipher.seal_secret(new.id, &new.secret)?)
+        .bind(sealer.seal_secret(new.id, &new.secret)?)
         .bind(new.event_types.as_deref().map(types_text))
         .bind(version.0)
         .bind(now.0)
-        .bind(cipher.seal_headers(new.id, &new.shape.headers)?)
+        .bind(sealer.seal_headers(new.id, &new.shape.headers)?)
         .bind(new.shape.rate_limit.map(limit_of))
         .bind(new.shape.attempt_timeout.map(millis_of))
         .bind(new.shape.ordering.code());
     run(conn, statement).await?;
-    Ok(find(conn, &cipher, new.project, new.id).await?.map(|webhook| (webhook, version)))
+    Ok(find(conn, &keys, new.project, new.id).await?.map(|webhook| (webhook, version)))
 }
 
 /// Whether another undeleted webhook of the project has this URL, to the byte.
@@ -68,17 +70,17 @@ fn millis_of(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-async fn find(conn: &mut Conn, cipher: &Cipher, project: ProjectId, id: WebhookId) -> Changed<Webhook> {
+async fn find(conn: &mut Conn, keys: &Keyring, project: ProjectId, id: WebhookId) -> Changed<Webhook> {
     let sql =
         format!("SELECT {WEBHOOK_COLUMNS} FROM webhooks w WHERE w.id = $1 AND w.project = $2 AND w.deleted_at IS NULL");
     let statement = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(project.to_string());
     match statement.fetch_optional(conn).await? {
-        Some(row) => Ok(Ok(webhook_of(&row, cipher)?)),
+        Some(row) => Ok(Ok(webhook_of(&row, keys)?)),
         None => Ok(Err(Refusal::NotFound)),
     }
 }
 
-pub(super) async fn list(conn: &mut Conn, cipher: Cipher, id: ProjectId) -> Changed<Vec<Webhook>> {
+pub(super) async fn list(conn: &mut Conn, keys: Keyring, id: ProjectId) -> Changed<Vec<Webhook>> {
     if project(conn, id).await?.is_err() {
         return Ok(Err(Refusal::NotFound));
     }
@@ -86,19 +88,19 @@ pub(super) async fn list(conn: &mut Conn, cipher: Cipher, id: ProjectId) -> Chan
         "SELECT {WEBHOOK_COLUMNS} FROM webhooks w WHERE w.project = $1 AND w.deleted_at IS NULL ORDER BY w.added"
     );
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_all(conn).await?;
-    Ok(Ok(rows.iter().map(|row| webhook_of(row, &cipher)).collect::<Result<_, _>>()?))
+    Ok(Ok(rows.iter().map(|row| webhook_of(row, &keys)).collect::<Result<_, _>>()?))
 }
 
 pub(super) async fn patch(
     conn: &mut Conn,
-    cipher: Cipher,
+    keys: Keyring,
     project: ProjectId,
     id: WebhookId,
     patch: WebhookPatch,
     now: Millis,
 ) -> Changed<(Webhook, RegistryVersion)> {
     lock(conn, project).await?;
-    let mut webhook = match find(conn, &cipher, project, id).await? {
+    let mut webhook = match find(conn, &keys, project, id).await? {
         Ok(webhook) => webhook,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -124,6 +126,7 @@ pub(super) async fn patch(
     webhook.shape.attempt_timeout = patch.attempt_timeout.unwrap_or(webhook.shape.attempt_timeout);
     webhook.shape.ordering = patch.ordering.unwrap_or(webhook.shape.ordering);
     webhook.updated_at = now;
+    let sealer = sealer(conn, &keys).await?;
     let sql = "UPDATE webhooks SET url = $2, event_types = $3, disabled_at = $4, disabled_reason = $5, \
                updated_at = $6, headers = $7, rate_limit = $8, attempt_timeout_ms = $9, ordering = $10 WHERE id = $1";
     let statement = sqlx::query(sql)
@@ -133,7 +136,7 @@ pub(super) async fn patch(
         .bind(webhook.disabled.map(|(at, _)| at.0))
         .bind(webhook.disabled.map(|(_, reason)| reason.code()))
         .bind(now.0)
-        .bind(cipher.seal_headers(id, &webhook.shape.headers)?)
+        .bind(sealer.seal_headers(id, &webhook.shape.headers)?)
         .bind(webhook.shape.rate_limit.map(limit_of))
         .bind(webhook.shape.attempt_timeout.map(millis_of))
         .bind(webhook.shape.ordering.code());
@@ -160,7 +163,7 @@ pub(super) async fn delete(
 
 /// A new key, and how long the one before it stays valid.
 pub(super) struct Rotation {
-    pub(super) cipher: Cipher,
+    pub(super) keys: Keyring,
     pub(super) secret: SigningSecret,
     pub(super) overlap_until: Millis,
 }
@@ -173,7 +176,7 @@ pub(super) async fn rotate(
     now: Millis,
 ) -> Changed<(Webhook, RegistryVersion)> {
     lock(conn, project).await?;
-    let sealed = rotation.cipher.seal_secret(id, &rotation.secret)?;
+    let sealed = sealer(conn, &rotation.keys).await?.seal_secret(id, &rotation.secret)?;
     // Without an overlap the old key is not kept at all.
     let sql = if rotation.overlap_until > now {
         "UPDATE webhooks SET previous_secret = secret, previous_until = $5, secret = $3, updated_at = $4 \
@@ -188,5 +191,5 @@ pub(super) async fn rotate(
         return Ok(Err(Refusal::NotFound));
     }
     let version = raise_version(conn, project).await?;
-    Ok(find(conn, &rotation.cipher, project, id).await?.map(|webhook| (webhook, version)))
+    Ok(find(conn, &rotation.keys, project, id).await?.map(|webhook| (webhook, version)))
 }

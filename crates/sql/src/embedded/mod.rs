@@ -33,7 +33,7 @@ pub use queue::EmbeddedQueue;
 use crate::database::{Database, FILE_NAME, Options};
 use crate::error::{Fault, OpenError};
 use crate::folder_lock::FolderLock;
-use crate::secrets::MasterKey;
+use crate::secrets::Keyring;
 use crate::store::SqlStore;
 
 /// All backends of the embedded mode, over one data folder that no other process serves meanwhile.
@@ -57,10 +57,10 @@ impl Embedded {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn open(options: Options, key: MasterKey) -> Result<Self, OpenError> {
+    pub async fn open(options: Options, keys: impl Into<Keyring>) -> Result<Self, OpenError> {
         let folder = FolderLock::acquire(&options.dir)?;
         let path = options.dir.join(FILE_NAME);
-        let database = Database::open(options, key).await?;
+        let database = Database::open(options, keys).await?;
         match Self::start(database.clone(), folder).await {
             Ok(embedded) => Ok(embedded),
             Err(fault) => {

@@ -12,7 +12,7 @@ use super::attempts::{COLUMNS, attempt_of};
 use super::rows::Row;
 use super::{lane, line, rows};
 use crate::error::Fault;
-use crate::secrets::Cipher;
+use crate::secrets::Keyring;
 use crate::sql::{Columns as _, Conn, chunks, over_list};
 use crate::store::{WEBHOOK_COLUMNS, webhook_of};
 
@@ -36,7 +36,7 @@ struct Envelope {
 /// Rows are read before attempts: what is delivered in between has its attempt at least, not neither.
 pub(super) async fn facts(
     conn: &mut Conn,
-    cipher: &Cipher,
+    keys: &Keyring,
     project: ProjectId,
     asked: EventId,
 ) -> Result<Option<EventFacts>, Fault> {
@@ -61,7 +61,7 @@ pub(super) async fn facts(
         registry: kept.as_ref().map(|kept| kept.registry),
         size: kept.as_ref().map(|kept| kept.size),
         directed: only.is_some(),
-        recipients: recipients(conn, cipher, project, (accepted_at, only), tracks).await?,
+        recipients: recipients(conn, keys, project, (accepted_at, only), tracks).await?,
     };
     look_into_lanes(conn, &mut facts).await?;
     Ok(Some(facts))
@@ -150,7 +150,7 @@ fn tracks(
 /// have something of it.
 async fn recipients(
     conn: &mut Conn,
-    cipher: &Cipher,
+    keys: &Keyring,
     project: ProjectId,
     (accepted_at, only): (Millis, Option<WebhookId>),
     mut tracks: BTreeMap<WebhookId, Tracks>,
@@ -163,7 +163,7 @@ async fn recipients(
     let statement = sqlx::query(AssertSqlSafe(sql)).bind(project.to_string()).bind(accepted_at.0).bind(MOST_WEBHOOKS);
     let mut found: BTreeMap<WebhookId, (Webhook, Option<Millis>)> = BTreeMap::new();
     for row in statement.fetch_all(&mut *conn).await? {
-        let webhook = webhook_of(&row, cipher)?;
+        let webhook = webhook_of(&row, keys)?;
         found.insert(webhook.id, (webhook, row.maybe_int(13)?.map(Millis)));
     }
     found.retain(|id, _| only.is_none_or(|only| only == *id));
@@ -173,7 +173,7 @@ async fn recipients(
             format!("SELECT {WEBHOOK_COLUMNS}, w.deleted_at FROM webhooks w WHERE w.id IN ({list})")
         });
         for row in statement.fetch_all(&mut *conn).await? {
-            let webhook = webhook_of(&row, cipher)?;
+            let webhook = webhook_of(&row, keys)?;
             found.insert(webhook.id, (webhook, row.maybe_int(13)?.map(Millis)));
         }
     }

@@ -39,10 +39,10 @@ impl Insight for SqlStore {
     }
 
     async fn event(&self, project: ProjectId, event: EventId) -> Result<Option<EventFacts>, PortError> {
-        let cipher = self.database.cipher().clone();
+        let keys = self.database.keys().clone();
         let read = self
             .database
-            .read(move |conn| Box::pin(async move { event::facts(conn, &cipher, project, event).await }))
+            .read(move |conn| Box::pin(async move { event::facts(conn, &keys, project, event).await }))
             .await;
         read.map_err(|fault| fault.at(PORT, "read an event"))
     }
@@ -53,10 +53,10 @@ impl Insight for SqlStore {
     }
 
     async fn webhook(&self, project: ProjectId, webhook: WebhookId) -> Result<Option<WebhookFacts>, PortError> {
-        let cipher = self.database.cipher().clone();
+        let keys = self.database.keys().clone();
         let read = self
             .database
-            .read(move |conn| Box::pin(async move { webhook::facts(conn, &cipher, project, webhook).await }))
+            .read(move |conn| Box::pin(async move { webhook::facts(conn, &keys, project, webhook).await }))
             .await;
         read.map_err(|fault| fault.at(PORT, "read a webhook"))
     }

@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use super::attempts::{COLUMNS, attempt_of};
 use super::{lane, line};
 use crate::error::Fault;
-use crate::secrets::Cipher;
+use crate::secrets::Keyring;
 use crate::sql::{Columns as _, Conn};
 use crate::store::{WEBHOOK_COLUMNS, webhook_of};
 
@@ -18,7 +18,7 @@ const LOOK_BACK: i64 = 1_000;
 
 pub(super) async fn facts(
     conn: &mut Conn,
-    cipher: &Cipher,
+    keys: &Keyring,
     project: ProjectId,
     id: WebhookId,
 ) -> Result<Option<WebhookFacts>, Fault> {
@@ -26,7 +26,7 @@ pub(super) async fn facts(
         format!("SELECT {WEBHOOK_COLUMNS} FROM webhooks w WHERE w.id = $1 AND w.project = $2 AND w.deleted_at IS NULL");
     let statement = sqlx::query(AssertSqlSafe(sql)).bind(id.to_string()).bind(project.to_string());
     let Some(row) = statement.fetch_optional(&mut *conn).await? else { return Ok(None) };
-    let webhook = webhook_of(&row, cipher)?;
+    let webhook = webhook_of(&row, keys)?;
     let last_failure = newest(conn, id, "(a.status IS NULL OR a.status NOT BETWEEN 200 AND 299)").await?;
     Ok(Some(WebhookFacts {
         webhook,

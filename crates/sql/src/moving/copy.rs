@@ -4,9 +4,10 @@ use futures::TryStreamExt as _;
 use sqlx::AssertSqlSafe;
 
 use super::journal::KeyPart;
-use super::tables::{Cell, Passage, Table};
-use crate::database::Database;
+use super::tables::{Cell, Passage, Table, Value};
+use crate::database::{Database, keys};
 use crate::error::Fault;
+use crate::secrets::Keyring;
 use crate::sql::{Conn, Statement, run_rows};
 
 /// Rows of one piece.
@@ -28,10 +29,10 @@ pub(super) fn key_of(table: &Table, row: &[Cell]) -> Vec<KeyPart> {
     row.iter()
         .take(table.keys)
         .map(|cell| match cell {
-            Cell::Int(value) => KeyPart::Int(value.unwrap_or_default()),
-            Cell::Text(value) => KeyPart::Text(value.clone().unwrap_or_default()),
+            Cell::Plain(Value::Int(value)) => KeyPart::Int(value.unwrap_or_default()),
+            Cell::Plain(Value::Text(value)) => KeyPart::Text(value.clone().unwrap_or_default()),
             // No table has such a key.
-            Cell::Bytes(_) => KeyPart::Text(String::new()),
+            Cell::Plain(Value::Bytes(_)) | Cell::Secret { .. } => KeyPart::Text(String::new()),
         })
         .collect()
 }
@@ -74,12 +75,15 @@ async fn piece(conn: &mut Conn, table: &Table, after: Vec<KeyPart>, passage: Pas
     Ok(Piece { rows, last })
 }
 
-/// Adds rows to a table that has none of them.
-pub(super) async fn write(conn: &mut Conn, table: &Table, rows: &[Vec<Cell>]) -> Result<(), Fault> {
+/// Adds rows to a table that has none of them; what is secret rests under the key of the target.
+pub(super) async fn write(conn: &mut Conn, table: &Table, rows: Vec<Vec<Cell>>, known: &Keyring) -> Result<(), Fault> {
+    let sealer = keys::sealer(conn, known).await?;
+    let sealed = |row: Vec<Cell>| row.into_iter().map(|cell| cell.sealed(&sealer)).collect();
+    let rows = rows.into_iter().map(sealed).collect::<Result<Vec<Vec<Value>>, _>>()?;
     let columns = table.columns.len();
     let head = format!("INSERT INTO {} ({}) VALUES ", table.name, table.names("", columns));
-    run_rows(conn, (&head, columns, ""), rows, |statement, row| {
-        row.iter().fold(statement, |statement, cell| cell.bind(statement))
+    run_rows(conn, (&head, columns, ""), &rows, |statement, row| {
+        row.iter().fold(statement, |statement, value| value.bind(statement))
     })
     .await
 }
@@ -97,7 +101,7 @@ pub(super) async fn count(database: &Database, table: &'static Table) -> Result<
     let (mut rows, mut after) = (0, Vec::new());
     loop {
         let from = after.clone();
-        let read = database.read(move |conn| Box::pin(keys(conn, table, from))).await?;
+        let read = database.read(move |conn| Box::pin(next_keys(conn, table, from))).await?;
         rows += read.0;
         match read.1 {
             Some(last) if read.0 > 0 => after = last,
@@ -107,7 +111,7 @@ pub(super) async fn count(database: &Database, table: &'static Table) -> Result<
 }
 
 /// How many rows the next piece has, and the last key of it unless nothing is behind it.
-async fn keys(conn: &mut Conn, table: &Table, after: Vec<KeyPart>) -> Result<(u64, Option<Vec<KeyPart>>), Fault> {
+async fn next_keys(conn: &mut Conn, table: &Table, after: Vec<KeyPart>) -> Result<(u64, Option<Vec<KeyPart>>), Fault> {
     use super::tables::Kind;
     use crate::sql::Columns as _;
     let mut stream = behind(table, &table.names("r.", table.keys), &after, COUNTED).fetch(conn);

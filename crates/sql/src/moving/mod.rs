@@ -1,5 +1,5 @@
 //! A move: the rows of one deployment carried into the empty database of another, which may have other partitions and
-//! another master key.
+//! other master keys.
 //!
 //! | room | what is in it |
 //! | --- | --- |
@@ -147,7 +147,7 @@ impl Move {
         for table in TABLES {
             has.push(copy::count(&source, table).await?);
         }
-        let passage = Passage { from: source.cipher().clone(), to: target.cipher().clone(), partitions };
+        let passage = Passage { from: source.keys().clone(), partitions };
         Ok(Self { source, target, passage, journal, has })
     }
 
@@ -185,7 +185,9 @@ impl Move {
             }
         }
         let of = self.has.get(number).copied().unwrap_or_default();
-        self.advance(next, move |conn| Box::pin(async move { copy::write(conn, table, &piece.rows).await })).await?;
+        let known = self.target.keys().clone();
+        self.advance(next, move |conn| Box::pin(async move { copy::write(conn, table, piece.rows, &known).await }))
+            .await?;
         Ok(Some(Carried { table: table.name, rows, of }))
     }
 

@@ -7,9 +7,10 @@
 use spectrum_webhook_core::ids::{PartitionId, ProjectId, WebhookId};
 use sqlx::any::AnyRow;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::error::Fault;
-use crate::secrets::{Cipher, headers_of};
+use crate::secrets::{Keyring, Sealer, Unopened, headers_of};
 use crate::sql::{Columns as _, Statement};
 
 /// What a column holds.
@@ -246,15 +247,15 @@ pub(super) const TABLES: &[Table] = &[
     },
 ];
 
-/// A value on its way.
+/// A value that can be written.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Cell {
+pub(super) enum Value {
     Int(Option<i64>),
     Text(Option<String>),
     Bytes(Option<Vec<u8>>),
 }
 
-impl Cell {
+impl Value {
     pub(super) fn bind(&self, statement: Statement) -> Statement {
         match self {
             Self::Int(value) => statement.bind(*value),
@@ -263,8 +264,7 @@ impl Cell {
         }
     }
 
-    /// Its bytes, about.
-    pub(super) fn size(&self) -> usize {
+    fn size(&self) -> usize {
         match self {
             Self::Int(_) => size_of::<i64>(),
             Self::Text(value) => value.as_ref().map_or(0, String::len),
@@ -273,13 +273,35 @@ impl Cell {
     }
 }
 
+/// A value on its way: what is secret is encrypted when it is written, under the key that the target has then.
+pub(super) enum Cell {
+    Plain(Value),
+    Secret { purpose: Vec<u8>, plain: Zeroizing<Vec<u8>> },
+}
+
+impl Cell {
+    /// As it can be written.
+    pub(super) fn sealed(self, sealer: &Sealer) -> Result<Value, Fault> {
+        match self {
+            Self::Plain(value) => Ok(value),
+            Self::Secret { purpose, plain } => Ok(Value::Bytes(Some(sealer.seal(&purpose, &plain)?))),
+        }
+    }
+
+    /// Its bytes, about.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Plain(value) => value.size(),
+            Self::Secret { plain, .. } => plain.len(),
+        }
+    }
+}
+
 /// What a row goes through on its way.
 #[derive(Clone)]
 pub(super) struct Passage {
-    /// What the source's secrets rest under.
-    pub(super) from: Cipher,
-    /// What they shall rest under.
-    pub(super) to: Cipher,
+    /// What opens the source's secrets.
+    pub(super) from: Keyring,
     /// The target's partitions.
     pub(super) partitions: u16,
 }
@@ -308,24 +330,24 @@ impl Table {
 }
 
 fn cell(row: &AnyRow, at: usize, kind: Kind, passage: &Passage) -> Result<Cell, Fault> {
-    let reseal = |purpose: fn(WebhookId) -> Vec<u8>| {
-        let Some(sealed) = row.maybe_blob(at)? else { return Ok(Cell::Bytes(None)) };
+    let opened = |purpose: fn(WebhookId) -> Vec<u8>| {
+        let Some(sealed) = row.maybe_blob(at)? else { return Ok(Cell::Plain(Value::Bytes(None))) };
         let webhook = WebhookId(row.uuid(0)?);
         let purpose = purpose(webhook);
-        let plain = passage.from.open(&purpose, &sealed).ok_or_else(|| {
-            Fault::Corrupt(format!("what is encrypted of webhook {webhook} cannot be decrypted by the source's key"))
-        })?;
-        Ok(Cell::Bytes(Some(passage.to.seal(&purpose, &plain)?)))
+        let said = |why: Unopened| why.of(format_args!("what is encrypted of webhook {webhook} in the source"));
+        let plain = passage.from.open(&purpose, &sealed).map_err(said)?;
+        Ok(Cell::Secret { purpose, plain })
     };
-    match kind {
-        Int => Ok(Cell::Int(row.maybe_int(at)?)),
-        Text => Ok(Cell::Text(row.maybe_text(at)?)),
-        Bytes => Ok(Cell::Bytes(row.maybe_blob(at)?)),
-        Secret => reseal(|webhook| webhook.0.as_bytes().to_vec()),
-        Headers => reseal(headers_of),
-        PartitionOfWebhook => Ok(Cell::Int(Some(partition_of(row.uuid(at)?, passage.partitions)))),
-        Partition => Ok(Cell::Int(Some(row.int(at)?.rem_euclid(i64::from(passage.partitions))))),
-    }
+    let value = match kind {
+        Int => Value::Int(row.maybe_int(at)?),
+        Text => Value::Text(row.maybe_text(at)?),
+        Bytes => Value::Bytes(row.maybe_blob(at)?),
+        Secret => return opened(|webhook| webhook.0.as_bytes().to_vec()),
+        Headers => return opened(headers_of),
+        PartitionOfWebhook => Value::Int(Some(partition_of(row.uuid(at)?, passage.partitions))),
+        Partition => Value::Int(Some(row.int(at)?.rem_euclid(i64::from(passage.partitions)))),
+    };
+    Ok(Cell::Plain(value))
 }
 
 fn partition_of(project: Uuid, partitions: u16) -> i64 {

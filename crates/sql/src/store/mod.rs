@@ -111,8 +111,8 @@ impl Store for SqlStore {
     }
 
     async fn registry(&self, project: ProjectId) -> Result<Registry, PortError> {
-        let cipher = self.database.cipher().clone();
-        let read = self.database.read(move |conn| Box::pin(registry::registry(conn, cipher, project))).await;
+        let keys = self.database.keys().clone();
+        let read = self.database.read(move |conn| Box::pin(registry::registry(conn, keys, project))).await;
         read.map_err(|fault| fault.at(PORT, "read a registry"))
     }
 

@@ -10,7 +10,7 @@ use spectrum_webhook_core::webhook::{DisabledReason, Registry, SigningKeys, Webh
 use sqlx::any::AnyRow;
 
 use crate::error::Fault;
-use crate::secrets::Cipher;
+use crate::secrets::Keyring;
 use crate::sql::{Columns as _, Conn};
 
 /// The columns that [`webhook_of`] reads, of `webhooks w`.
@@ -19,7 +19,7 @@ pub(crate) const WEBHOOK_COLUMNS: &str = "w.id, w.project, w.url, w.event_types,
                                           w.attempt_timeout_ms, w.ordering";
 
 /// A webhook from [`WEBHOOK_COLUMNS`].
-pub(crate) fn webhook_of(row: &AnyRow, cipher: &Cipher) -> Result<Webhook, Fault> {
+pub(crate) fn webhook_of(row: &AnyRow, keys: &Keyring) -> Result<Webhook, Fault> {
     let id = WebhookId(row.uuid(0)?);
     let disabled = match (row.maybe_int(4)?, row.maybe_text(5)?) {
         (Some(at), Some(code)) => {
@@ -50,7 +50,7 @@ pub(crate) fn webhook_of(row: &AnyRow, cipher: &Cipher) -> Result<Webhook, Fault
         disabled,
         event_types: event_types.transpose()?,
         shape: Shape {
-            headers: cipher.open_headers(id, row.maybe_blob(9)?.as_deref())?,
+            headers: keys.open_headers(id, row.maybe_blob(9)?.as_deref())?,
             rate_limit: rate_limit.transpose()?,
             attempt_timeout: attempt_timeout.transpose()?,
             ordering,
@@ -63,7 +63,7 @@ pub(crate) fn webhook_of(row: &AnyRow, cipher: &Cipher) -> Result<Webhook, Fault
 
 /// One statement, so that version and webhooks are of one moment. A deleted project keeps its version and has no
 /// webhooks: its owner has to learn that.
-pub(super) async fn registry(conn: &mut Conn, cipher: Cipher, project: ProjectId) -> Result<Registry, Fault> {
+pub(super) async fn registry(conn: &mut Conn, keys: Keyring, project: ProjectId) -> Result<Registry, Fault> {
     let sql = format!(
         "SELECT {WEBHOOK_COLUMNS}, w.secret, w.previous_secret, w.previous_until, p.registry \
          FROM projects p LEFT JOIN webhooks w ON w.project = p.id AND w.deleted_at IS NULL \
@@ -77,10 +77,10 @@ pub(super) async fn registry(conn: &mut Conn, cipher: Cipher, project: ProjectId
         if row.maybe_text(0)?.is_none() {
             continue;
         }
-        let webhook = webhook_of(&row, &cipher)?;
-        let current = cipher.open_secret(webhook.id, &row.blob(13)?)?;
+        let webhook = webhook_of(&row, &keys)?;
+        let current = keys.open_secret(webhook.id, &row.blob(13)?)?;
         let previous = match (row.maybe_blob(14)?, row.maybe_int(15)?) {
-            (Some(sealed), Some(until)) => Some((cipher.open_secret(webhook.id, &sealed)?, Millis(until))),
+            (Some(sealed), Some(until)) => Some((keys.open_secret(webhook.id, &sealed)?, Millis(until))),
             _ => None,
         };
         webhooks.push((webhook, SigningKeys { current, previous }));

@@ -217,6 +217,7 @@ async fn a_process_is_known_from_its_first_report_until_it_leaves(world: SurveyW
         seen_at: NOW,
         partitions: vec![0, 7],
         services: vec![("redis".to_owned(), Some("refused".to_owned())), ("rabbitmq".to_owned(), None)],
+        keys: vec!["0123456789abcdef".to_owned()],
         counts: Counts { delivered: 7, ..Counts::default() },
     };
     let (late, early) = (member(9), member(3));

@@ -303,6 +303,11 @@ impl Server {
         self.addresses.expect("a server that listens").1
     }
 
+    /// Takes other settings from its next start on.
+    pub fn change(&mut self, change: impl FnOnce(Settings) -> Settings) {
+        self.settings = change(self.settings.clone());
+    }
+
     /// Its folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -73,6 +73,8 @@ env:
   - name: {{ $name }}
     valueFrom: {secretKeyRef: {name: {{ $values.secret }}, key: {{ $key }}}}
   {{- end }}
+  - name: SPECTRUM_MASTER_KEY_OTHERS
+    valueFrom: {secretKeyRef: {name: {{ $values.secret }}, key: master-key-others, optional: true}}
   {{- if eq .part "ingest" }}
   - name: SPECTRUM_OPERATOR_TOKEN
     valueFrom: {secretKeyRef: {name: {{ $values.secret }}, key: operator-token, optional: true}}

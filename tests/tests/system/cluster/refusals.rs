@@ -77,7 +77,12 @@ async fn another_number_of_partitions_is_refused() {
 async fn another_master_key_is_refused() {
     let settings = good().await;
     drop(Server::start_as("dispatcher", settings.clone()).await);
-    refused(settings.set("SPECTRUM_MASTER_KEY", "6d".repeat(32)), "SPECTRUM_MASTER_KEY is not the key", "6d6d6d").await;
+    refused(
+        settings.set("SPECTRUM_MASTER_KEY", "6d".repeat(32)),
+        "give the key that was used before as SPECTRUM_MASTER_KEY",
+        "6d6d6d",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,7 @@ pub(crate) struct Stage {
     settings: Settings,
     pub(crate) ingests: Vec<Server>,
     pub(crate) dispatchers: Vec<Server>,
-    receiver: Receiver,
+    pub(crate) receiver: Receiver,
 }
 
 /// A quick URL and a slow one.
@@ -50,6 +50,16 @@ impl Stage {
 
     pub(crate) async fn add_dispatcher(&mut self) {
         self.dispatchers.push(Server::start_as("dispatcher", self.settings.clone()).await);
+    }
+
+    /// Starts an ingest and a dispatcher again with other settings, while the others go on.
+    pub(crate) async fn restart_with(&mut self, number: usize, change: impl Fn(Settings) -> Settings) {
+        let again = async |server: &mut Server| {
+            assert_eq!(server.terminate().await.0, Some(0));
+            server.change(&change);
+            server.restart().await;
+        };
+        tokio::join!(again(&mut self.ingests[number]), again(&mut self.dispatchers[number]));
     }
 
     /// How many partitions each dispatcher delivers.

@@ -266,6 +266,7 @@ async fn no_secret_of_the_settings_is_shown_when_a_start_fails() {
     let cluster = |name: &str, url: &str| cluster.clone().set(name, url.replace("SECRET", &secret));
     for settings in [
         quick().set("SPECTRUM_MASTER_KEY", &secret),
+        quick().set("SPECTRUM_MASTER_KEY_OTHERS", format!("{},{secret}", "6d".repeat(32))),
         quick().set("SPECTRUM_OPERATOR_TOKEN", format!("{secret} ")),
         quick().set("SPECTRUM_DATABASE_URL", format!("mysql://u:{secret}@h/d")),
         quick().set("SPECTRUM_OTLP_ENDPOINT", format!("http://u:{secret}@h")),

@@ -12,7 +12,7 @@ use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::SigningSecret;
 use spectrum_webhook_receiver::{Always, Receiver, Recorded, Reply};
-use spectrum_webhook_sql::{Database, MasterKey, Options, SqlStore};
+use spectrum_webhook_sql::{Database, KeyFile, Options, SqlStore};
 use spectrum_webhook_testkit::process::{Client, Project, Server, Settings};
 use spectrum_webhook_testkit::services::{Postgres, PostgresSetup, Redis, RedisSetup, shared};
 use uuid::Uuid;
@@ -151,7 +151,7 @@ const WEBHOOKS: usize = 10_000;
 
 /// Writes projects and webhooks into the store beside the server, as many at a time as go into one commit.
 async fn register_many(server: &Server, receiver: &Receiver) -> Vec<Project> {
-    let key = MasterKey::load_or_create(server.folder()).expect("the server's key");
+    let (key, _) = KeyFile::of(server.folder()).load_or_create().expect("the server's key");
     let database = Database::open(Options::new(server.folder()), key).await.expect("the server's database");
     let store = Arc::new(SqlStore::new(database.clone()));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time").as_millis();

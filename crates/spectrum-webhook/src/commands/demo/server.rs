@@ -32,11 +32,12 @@ pub(super) const SETTINGS: [(&str, &str); 9] = [
 pub(super) const OF_CLUSTER: [(&str, &str); 1] = [("SPECTRUM_LEASE", "4s")];
 
 /// The settings that a cluster has from outside: where its services are.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "SPECTRUM_DATABASE_URL",
     "SPECTRUM_AMQP_URL",
     "SPECTRUM_REDIS_URL",
     "SPECTRUM_MASTER_KEY",
+    "SPECTRUM_MASTER_KEY_OTHERS",
     "SPECTRUM_SERVICES_CA_FILE",
 ];
 
