@@ -101,11 +101,11 @@ class Docs(unittest.TestCase):
         (scaled,) = of_kind(kustomize("production"), "ScaledObject")
         (ingest,) = of_kind(kustomize("production"), "HorizontalPodAutoscaler")
         few, most = scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]
-        self.assertIn(f"{few} to {most}, the larger of two", TEXT)
+        self.assertIn(f"{few} to {most}, the largest of three", TEXT)
         self.assertIn(f"{ingest['spec']['minReplicas']} to {ingest['spec']['maxReplicas']}, at 70 %", TEXT)
         triggers = [trigger["metadata"] for trigger in scaled["spec"]["triggers"]]
         aims = [trigger.get("threshold", trigger.get("value")) for trigger in triggers]
-        for aim, unit in zip(aims, ("s", "%"), strict=True):
+        for aim, unit in zip(aims, ("s", "s", "%"), strict=True):
             self.assertIn(f"| {aim} {unit} |", TEXT)
         all_in_all = most + ingest["spec"]["maxReplicas"]
         self.assertIn(f"{all_in_all} processes want {all_in_all * 16}", TEXT)
