@@ -104,6 +104,10 @@ pub(crate) struct Suite {
     /// Idle webhooks.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) webhooks: usize,
+    /// How long they are left alone until they count as idle, in seconds: longer than a webhook that is not called stays in
+    /// memory.
+    #[arg(long, default_value_t = 150)]
+    pub(crate) idle_seconds: u64,
     /// Percents of the URLs that hang.
     #[arg(long, value_delimiter = ',', default_value = "1,25", value_parser = clap::value_parser!(u8).range(1..=90))]
     pub(crate) hanging: Vec<u8>,

@@ -26,7 +26,7 @@ fn the_embedded_product_is_measured_beside_the_limit_and_the_report_says_so() {
     let (out, product) = (folder.path().to_str().expect("a name"), binary().to_str().expect("a name"));
     let words = ["suite", "--only", "stages,throughput,latency,lane,backlog,idle,sizing", "--backends", "embedded"];
     let few = ["--rounds", "1", "--seconds", "0.3", "--projects", "5", "--urls", "2", "--batch", "5"];
-    let small = ["--backlog", "50", "--webhooks", "20", "--binary", product, "--out", out];
+    let small = ["--backlog", "50", "--webhooks", "20", "--idle-seconds", "1", "--binary", product, "--out", out];
     run(&[&words[..], &few, &small].concat());
 
     let report: serde_json::Value = serde_json::from_str(&read(folder.path(), "report.json")).expect("JSON");

@@ -14,8 +14,6 @@ use crate::system::{Backend, Contender, PATIENCE, Services, Started, System};
 const NAME: &str = "idle";
 /// Webhooks of a project.
 const URLS: usize = 10;
-/// Longer than a webhook that is not called stays in memory.
-const IDLE: Duration = Duration::from_secs(150);
 const MIB: f64 = 1_048_576.0;
 
 pub(super) async fn measure(stage: &mut Stage) -> Result<()> {
@@ -56,7 +54,7 @@ async fn one(stage: &mut Stage, backend: Backend, contender: &Contender, binary:
     system.receiver.wait_for(system.target.accepted() * URLS as u64, PATIENCE * 4).await?;
     system.rest().await;
     let used = system.memory() as f64;
-    tokio::time::sleep(IDLE).await;
+    tokio::time::sleep(Duration::from_secs(stage.suite.idle_seconds)).await;
     let idle = system.memory() as f64;
 
     let mut note = |what: &str, unit, value, goal| {
