@@ -20,7 +20,7 @@ struct Arguments {
     /// How many seeds to run from there.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// Threads; 0 is one for each processor.
+    /// Threads; 0 is sixteen for each processor.
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// What the seeds stand for; by default it is by the seed itself.
@@ -46,7 +46,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let threads = match arguments.threads {
         _ if arguments.trace || arguments.seeds == 1 => 1,
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => spectrum_webhook_sim::threads(),
         threads => threads,
     };
     let started = Instant::now();
