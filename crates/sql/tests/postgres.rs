@@ -1,6 +1,10 @@
-//! PostgreSQL: it passes the suites of store, directory and insight, and what is its own.
+//! PostgreSQL: it passes the suites of store, directory and insight, and what is its own. It passes them on a schema that
+//! has what the next release may add, as they run beside one another in an upgrade.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "common/next.rs"]
+mod next;
 
 use std::sync::Arc;
 
@@ -18,7 +22,9 @@ async fn open(url: String) -> Database {
 struct Postgres;
 
 async fn fresh() -> (Arc<SqlStore>, StoreWorld) {
-    let database = open(shared().postgres().await.database().await).await;
+    let url = shared().postgres().await.database().await;
+    let database = open(url.clone()).await;
+    next::migrate(&url, 1).await;
     let store = Arc::new(SqlStore::new(database.clone()));
     (store.clone(), StoreWorld::of(store, Box::new(database)))
 }

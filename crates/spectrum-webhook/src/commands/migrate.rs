@@ -12,8 +12,15 @@ use crate::wire::ProjectRegistry;
 /// When the database cannot be opened.
 pub(super) fn migrate(settings: &Settings) -> anyhow::Result<ExitCode> {
     small_runtime()?.block_on(async {
-        ProjectRegistry::open(settings).await?.close().await?;
-        say("the database is up to date");
+        let registry = ProjectRegistry::open(settings).await?;
+        let newer = registry.newer_migration().await?;
+        registry.close().await?;
+        match newer {
+            None => say("the database is up to date"),
+            Some(found) => say(format!(
+                "the database was migrated by a newer release (migration {found}), beside which this one works"
+            )),
+        }
         Ok(ExitCode::SUCCESS)
     })
 }

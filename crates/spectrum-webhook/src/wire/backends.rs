@@ -216,6 +216,14 @@ impl Registry {
         Ok(registry)
     }
 
+    /// The newest migration in the database, when a newer release made it.
+    ///
+    /// # Errors
+    /// When the database cannot say.
+    pub(crate) async fn newer_migration(&self) -> anyhow::Result<Option<i64>> {
+        Ok(self.database.newer_migration().await?)
+    }
+
     /// Whether there is anything to look after; a mistyped folder would otherwise be made, and look empty.
     ///
     /// # Errors

@@ -1,4 +1,8 @@
 //! The schema's migrations: embedded, applied in order, all of them in one transaction that takes a lock first.
+//!
+//! In an upgrade the release before goes on, and may be started again, on the schema of the one that follows. So a
+//! migration says from which schema on a program works on what it makes, and the database keeps the latest such word for
+//! programs that do not know the migration.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,6 +13,9 @@ use crate::sql::{Columns as _, Conn, run, run_plain};
 struct Migration {
     version: i64,
     name: &'static str,
+    /// The newest migration that a program has to know to work on the schema that this one makes: of what the release
+    /// before knows, unless that cannot work on it.
+    oldest: i64,
     sqlite: &'static str,
     postgres: &'static str,
 }
@@ -18,30 +25,37 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 1,
         name: "initial",
+        oldest: 1,
         sqlite: include_str!("../../migrations/sqlite/0001_initial.sql"),
         postgres: include_str!("../../migrations/postgres/0001_initial.sql"),
     },
     Migration {
         version: 2,
         name: "see and steer",
+        oldest: 2,
         sqlite: include_str!("../../migrations/sqlite/0002_see_and_steer.sql"),
         postgres: include_str!("../../migrations/postgres/0002_see_and_steer.sql"),
     },
     Migration {
         version: 3,
         name: "ordering",
+        oldest: 3,
         sqlite: include_str!("../../migrations/sqlite/0003_ordering.sql"),
         postgres: include_str!("../../migrations/postgres/0003_ordering.sql"),
     },
     Migration {
         version: 4,
         name: "survey",
+        oldest: 4,
         sqlite: include_str!("../../migrations/sqlite/0004_survey.sql"),
         postgres: include_str!("../../migrations/postgres/0004_survey.sql"),
     },
 ];
 
 const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+/// The name in `settings` of the newest migration that a program has to know.
+const OLDEST: &str = "oldest_migration";
 
 /// Which of the two databases it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +64,7 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-/// Brings the schema up to date, or refuses one that is ahead.
+/// Brings the schema up to date, or refuses one that is too far ahead.
 pub(super) async fn migrate(conn: &mut Conn, dialect: Dialect) -> Result<(), Unready> {
     let mut found = applied(conn, dialect).await?;
     if found < KNOWN {
@@ -71,7 +85,27 @@ pub(super) async fn migrate(conn: &mut Conn, dialect: Dialect) -> Result<(), Unr
             }
         }
     }
-    if found > KNOWN { Err(Unready::Newer { found, known: KNOWN }) } else { Ok(()) }
+    if found <= KNOWN {
+        return Ok(());
+    }
+    if oldest(conn).await?.is_none_or(|oldest| oldest > KNOWN) {
+        return Err(Unready::Newer { found, known: KNOWN });
+    }
+    tracing::info!(found, known = KNOWN, "the database is of a newer release, beside which this one works");
+    Ok(())
+}
+
+/// The newest migration that was applied, when it is one that this release does not know.
+pub(super) async fn newer(conn: &mut Conn) -> Result<Option<i64>, Fault> {
+    let sql = "SELECT coalesce(max(version), 0) FROM migrations";
+    Ok(Some(sqlx::query(sql).fetch_one(conn).await?.int(0)?).filter(|found| *found > KNOWN))
+}
+
+/// The newest migration that a program has to know to work on this schema.
+async fn oldest(conn: &mut Conn) -> Result<Option<i64>, Fault> {
+    let sql = "SELECT value FROM settings WHERE name = $1";
+    let Some(row) = sqlx::query(sql).bind(OLDEST).fetch_optional(conn).await? else { return Ok(None) };
+    Ok(row.text(0)?.parse().ok())
 }
 
 /// The newest migration that was applied; 0 when there is none.
@@ -97,6 +131,9 @@ async fn apply(conn: &mut Conn, dialect: Dialect) -> Result<i64, Fault> {
         run_plain(conn, "SET LOCAL lock_timeout = 0").await?;
         // Any number, as long as it is always the same; given back with the transaction.
         run_plain(conn, "SELECT pg_advisory_xact_lock(7312645001)").await?;
+        // Whoever waits for a table's lock holds up all who come after, also those that only read: behind a dump, which
+        // may take hours, that would be all of the deployment. It is given up soon, and tried again by whoever migrates.
+        run_plain(conn, "SET LOCAL lock_timeout = '2s'").await?;
     }
     let table = "CREATE TABLE IF NOT EXISTS migrations \
                  (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
@@ -112,6 +149,21 @@ async fn apply(conn: &mut Conn, dialect: Dialect) -> Result<i64, Fault> {
         let add = "INSERT INTO migrations (version, name, applied_at) VALUES ($1, $2, $3)";
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         run(conn, sqlx::query(add).bind(migration.version).bind(migration.name).bind(now)).await?;
+        let say = "INSERT INTO settings (name, value) VALUES ($1, $2) \
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        run(conn, sqlx::query(say).bind(OLDEST).bind(migration.oldest.to_string())).await?;
     }
     Ok(found.max(KNOWN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_has_to_know_never_goes_back() {
+        let known = |migration: &Migration| (migration.version, migration.oldest);
+        assert!(MIGRATIONS.iter().all(|migration| migration.oldest <= migration.version));
+        assert!(MIGRATIONS.is_sorted_by(|one, two| known(one).0 < known(two).0 && known(one).1 <= known(two).1));
+    }
 }

@@ -150,6 +150,16 @@ impl Database {
         }
     }
 
+    /// The newest migration in it, when a newer release made it: this one works beside that, and knows nothing of what
+    /// it added.
+    ///
+    /// # Errors
+    /// When the database cannot say.
+    pub async fn newer_migration(&self) -> Result<Option<i64>, PortError> {
+        let read = self.read(|conn| Box::pin(migrate::newer(conn))).await;
+        read.map_err(|fault| fault.at("database", "read its migrations"))
+    }
+
     /// Whether it is the file of the embedded mode.
     pub(crate) fn is_embedded(&self) -> bool {
         matches!(self.shared.engine, Engine::Sqlite { .. })

@@ -54,6 +54,9 @@ pub enum MoveError {
          `spectrum-webhook move --undo`"
     )]
     Elsewhere,
+    /// One of the two has what this release knows nothing of, and would not carry.
+    #[error("the {0} was migrated by a newer release (migration {1}): move with that release or a later one")]
+    Newer(&'static str, i64),
     /// Another process moves at the same time.
     #[error("another process moves into this target: let it end, and look how far it came")]
     Overtaken,
@@ -110,6 +113,11 @@ impl Move {
     /// # Errors
     /// When the target cannot take it.
     pub async fn may_begin(source: &Database, target: &Database) -> Result<bool, MoveError> {
+        for (name, database) in [("source", source), ("target", target)] {
+            if let Some(found) = database.newer_migration().await? {
+                return Err(MoveError::Newer(name, found));
+            }
+        }
         let (mark, journal) = (journal::read_mark(source).await?, journal::read_journal(target).await?);
         may_begin(target, mark.as_ref(), journal.as_ref()).await?;
         Ok(journal.is_some())

@@ -6,5 +6,6 @@ mod refusals;
 mod services;
 mod sharing;
 pub(crate) mod stage;
+mod upgrades;
 
 pub(crate) use stage::settings;

@@ -1,0 +1,140 @@
+//! Two releases on one database, in both kinds of it. That every statement of this release works on what the next one adds
+//! is shown by PostgreSQL's conformance, which runs on such a schema.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "common/next.rs"]
+mod next;
+
+use std::time::Duration;
+
+use spectrum_webhook_core::ids::{ProjectId, RegistryVersion};
+use spectrum_webhook_core::ports::{Directory as _, Project};
+use spectrum_webhook_core::time::Millis;
+use spectrum_webhook_sql::{Database, FILE_NAME, MasterKey, Move, MoveError, Options, PostgresOptions, SqlStore};
+use spectrum_webhook_testkit::services::shared;
+use sqlx::Connection as _;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// A database, which processes open.
+enum Place {
+    Folder(TempDir),
+    Server(String),
+}
+
+impl Place {
+    async fn both() -> [Self; 2] {
+        let url = shared().postgres().await.database().await;
+        [Self::Folder(TempDir::new().expect("a folder")), Self::Server(url)]
+    }
+
+    async fn open(&self) -> Result<Database, String> {
+        let key = MasterKey::from_bytes([7; 32]);
+        match self {
+            Self::Folder(dir) => {
+                let options = Options { synchronous_off: true, readers: 2, ..Options::new(dir.path()) };
+                Database::open(options, key).await.map_err(|error| error.to_string())
+            }
+            Self::Server(url) => {
+                Database::connect(PostgresOptions::new(url), key).await.map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Folder(dir) => format!("sqlite://{}", dir.path().join(FILE_NAME).display()),
+            Self::Server(url) => url.clone(),
+        }
+    }
+}
+
+async fn create(database: &Database) -> ProjectId {
+    let id = ProjectId(Uuid::now_v7());
+    let project = Project {
+        id,
+        name: "A".to_owned(),
+        secret_hash: [1; 32],
+        registry: RegistryVersion(0),
+        created_at: Millis(1_800_000_000_000),
+    };
+    SqlStore::new(database.clone()).create_project(&project).await.expect("a project");
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_goes_on_and_starts_again_on_what_the_next_release_adds() {
+    for place in Place::both().await {
+        let running = place.open().await.expect("opened");
+        create(&running).await;
+        next::migrate(&place.url(), 1).await;
+        let project = create(&running).await;
+        running.close().await.expect("closed");
+        let again = place.open().await.expect("opened beside the next release");
+        let found = SqlStore::new(again.clone()).project(project).await.expect("read");
+        assert_eq!(found.id, project);
+        create(&again).await;
+        again.close().await.expect("closed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_this_release_does_not_work_on_is_refused() {
+    for place in Place::both().await {
+        place.open().await.expect("opened").close().await.expect("closed");
+        next::migrate(&place.url(), 0).await;
+        let refused = place.open().await.err().expect("refused");
+        assert!(refused.contains("newer release (migration 5; this one knows 4)"), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_this_release_would_not_carry_is_not_moved() {
+    let [from, to] = [(); 2].map(|()| Place::Folder(TempDir::new().expect("a folder")));
+    let (source, target) = (from.open().await.expect("opened"), to.open().await.expect("opened"));
+    next::migrate(&to.url(), 1).await;
+    let refused = Move::may_begin(&source, &target).await.err().expect("refused");
+    assert!(matches!(refused, MoveError::Newer("target", 5)), "{refused}");
+    let refused = Move::may_begin(&target, &source).await.err().expect("refused");
+    assert!(matches!(refused, MoveError::Newer("source", 5)), "{refused}");
+    assert_eq!(
+        refused.to_string(),
+        "the source was migrated by a newer release (migration 5): move with that release or a later one"
+    );
+    source.abandon().await;
+    target.abandon().await;
+}
+
+/// A dump takes hours, and so may whoever forgot a transaction: a migration that waited for their lock would hold up all
+/// that come after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_has_to_wait_for_a_table_does_not_hold_up_the_others() {
+    let url = shared().postgres().await.database().await;
+    let place = Place::Server(url.clone());
+    place.open().await.expect("opened").close().await.expect("closed");
+    let mut conn = next::connect(&url).await;
+    // As the release before the last migration left it.
+    for sql in ["DROP TABLE outages", "DROP TABLE members", "DELETE FROM migrations WHERE version = 4"] {
+        next::execute(&mut conn, sql).await;
+    }
+    next::execute(&mut conn, "BEGIN").await;
+    next::execute(&mut conn, "LOCK TABLE webhooks IN ROW EXCLUSIVE MODE").await;
+
+    let migrating = tokio::spawn(async move { place.open().await });
+    let mut other = next::connect(&url).await;
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'webhooks'::regclass";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.expect("locks") == 0 {
+        assert!(!migrating.is_finished(), "the migration needs a lock of that table");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // What an owner would do; its own time-out for locks is 8 s.
+    next::execute(&mut other, "SET lock_timeout = '8s'").await;
+    next::execute(&mut other, "UPDATE webhooks SET url = url").await;
+    assert!(!migrating.is_finished(), "it tries again");
+    next::execute(&mut conn, "ROLLBACK").await;
+    let migrated = migrating.await.expect("it ends").expect("migrated");
+    create(&migrated).await;
+    conn.close().await.expect("closed");
+    migrated.close().await.expect("closed");
+}
