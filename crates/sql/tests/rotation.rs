@@ -3,63 +3,41 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "common/next.rs"]
+mod next;
+#[path = "common/place.rs"]
+mod place;
+
 use std::time::Duration;
 
+use place::Place;
 use spectrum_webhook_core::headers::CustomHeaders;
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion, WebhookId};
 use spectrum_webhook_core::ports::{Directory as _, NewWebhook, Project, Store as _, WebhookPatch};
 use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{Registry, SigningSecret};
-use spectrum_webhook_sql::{Database, FILE_NAME, Keyring, MasterKey, Options, PostgresOptions, SqlStore};
-use spectrum_webhook_testkit::services::shared;
-use sqlx::{AnyConnection, Connection as _};
-use tempfile::TempDir;
+use spectrum_webhook_sql::{Database, Keyring, MasterKey, SqlStore};
+use sqlx::Connection as _;
 use uuid::Uuid;
 
 const NOW: Millis = Millis(1_800_000_000_000);
 const OLD: u8 = 7;
 const NEW: u8 = 8;
 
-/// A database, which processes open with keys of their own.
-enum Place {
-    Folder(TempDir),
-    Server(String),
+/// A process with these keys; the first encrypts.
+async fn open(place: &Place, keys: &[u8]) -> Result<(Database, SqlStore), String> {
+    let mut keys = keys.iter().map(|byte| MasterKey::from_bytes([*byte; 32]));
+    let keys = Keyring::new(keys.next().expect("a key"), keys.collect());
+    let database = place.open(keys).await?;
+    Ok((database.clone(), SqlStore::new(database)))
 }
 
-impl Place {
-    async fn both() -> [Self; 2] {
-        let url = shared().postgres().await.database().await;
-        [Self::Folder(TempDir::new().expect("a folder")), Self::Server(url)]
-    }
-
-    /// A process with these keys; the first encrypts.
-    async fn open(&self, keys: &[u8]) -> Result<(Database, SqlStore), String> {
-        let mut keys = keys.iter().map(|byte| MasterKey::from_bytes([*byte; 32]));
-        let keys = Keyring::new(keys.next().expect("a key"), keys.collect());
-        let database = match self {
-            Self::Folder(dir) => {
-                let options = Options { synchronous_off: true, readers: 2, ..Options::new(dir.path()) };
-                Database::open(options, keys).await.map_err(|error| error.to_string())?
-            }
-            Self::Server(url) => {
-                Database::connect(PostgresOptions::new(url), keys).await.map_err(|error| error.to_string())?
-            }
-        };
-        Ok((database.clone(), SqlStore::new(database)))
-    }
-
-    /// A statement that the product does not make.
-    async fn execute(&self, sql: &'static str) {
-        sqlx::any::install_default_drivers();
-        let url = match self {
-            Self::Folder(dir) => format!("sqlite://{}", dir.path().join(FILE_NAME).display()),
-            Self::Server(url) => url.clone(),
-        };
-        let mut conn = AnyConnection::connect(&url).await.expect("a connection");
-        sqlx::query(sql).execute(&mut conn).await.expect("executed");
-        conn.close().await.expect("closed");
-    }
+/// A statement that the product does not make.
+async fn execute(place: &Place, sql: &str) {
+    let mut conn = place.connect().await;
+    next::execute(&mut conn, sql).await;
+    conn.close().await.expect("closed");
 }
 
 fn fingerprint(byte: u8) -> String {
@@ -123,7 +101,7 @@ fn exposed(registry: &Registry) -> Vec<(String, Option<String>, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_secrets_and_headers_come_under_the_new_key_also_after_a_crash() {
     for place in Place::both().await {
-        let (database, store) = place.open(&[OLD]).await.expect("the first key");
+        let (database, store) = open(&place, &[OLD]).await.expect("the first key");
         let project = project(&store).await;
         let mut webhooks = Vec::new();
         // More than one step.
@@ -134,8 +112,9 @@ async fn all_secrets_and_headers_come_under_the_new_key_also_after_a_crash() {
         store.rotate(project, webhooks[0], secret(200), later, NOW).await.expect("a second secret");
         store.delete(project, webhooks[1], NOW).await.expect("deleted");
         // As one rests that was encrypted before values said their key.
-        place
-            .execute(match &place {
+        execute(
+            &place,
+            match &place {
                 Place::Folder(_) => {
                     "UPDATE webhooks SET secret = CAST(x'01' || substr(secret, 10) AS BLOB) \
                      WHERE url = 'https://example.com/2'"
@@ -144,19 +123,20 @@ async fn all_secrets_and_headers_come_under_the_new_key_also_after_a_crash() {
                     "UPDATE webhooks SET secret = '\\x01'::bytea || substr(secret, 10) \
                      WHERE url = 'https://example.com/2'"
                 }
-            })
-            .await;
+            },
+        )
+        .await;
         let before = exposed(&store.registry(project).await.expect("a registry"));
         database.close().await.expect("closed");
 
-        let (database, store) = place.open(&[NEW, OLD]).await.expect("both keys");
+        let (database, store) = open(&place, &[NEW, OLD]).await.expect("both keys");
         assert_eq!(exposed(&store.registry(project).await.expect("a registry")), before);
         assert_eq!(store.under_other_keys().await.expect("a count"), 241);
         let first = store.reseal(None).await.expect("a step");
         assert_eq!((first.done, first.next.is_some()), (201, true), "a hundred webhooks");
         // The process that rotates ends; the next one begins anew.
         database.abandon().await;
-        let (database, store) = place.open(&[NEW, OLD]).await.expect("both keys");
+        let (database, store) = open(&place, &[NEW, OLD]).await.expect("both keys");
         assert_eq!(store.retire_other_keys().await.expect("a count"), 40, "not yet");
         assert_eq!(store.keys_in_use().await.expect("keys").len(), 2);
         assert_eq!(reseal_all(&store).await, 40);
@@ -165,10 +145,10 @@ async fn all_secrets_and_headers_come_under_the_new_key_also_after_a_crash() {
         assert_eq!(reseal_all(&store).await, 0, "and again");
         database.close().await.expect("closed");
 
-        let (database, store) = place.open(&[NEW]).await.expect("the new key alone");
+        let (database, store) = open(&place, &[NEW]).await.expect("the new key alone");
         assert_eq!(exposed(&store.registry(project).await.expect("a registry")), before);
         database.close().await.expect("closed");
-        let refused = place.open(&[OLD]).await.err().expect("the old key is none any more");
+        let refused = open(&place, &[OLD]).await.err().expect("the old key is none any more");
         assert!(refused.contains(&fingerprint(NEW)) && refused.contains(&fingerprint(OLD)), "{refused}");
         assert!(!refused.contains(&hex::encode([NEW; 32])) && refused.contains("SPECTRUM_MASTER_KEY"), "{refused}");
     }
@@ -178,8 +158,8 @@ async fn all_secrets_and_headers_come_under_the_new_key_also_after_a_crash() {
 async fn a_secret_that_is_changed_meanwhile_is_not_overwritten() {
     for place in Place::both().await {
         // A process that is yet to have the new key first: all that it changes has to be encrypted anew.
-        let (changing, store) = place.open(&[OLD, NEW]).await.expect("the first key");
-        let (rotating, rotator) = place.open(&[NEW, OLD]).await.expect("both keys");
+        let (changing, store) = open(&place, &[OLD, NEW]).await.expect("the first key");
+        let (rotating, rotator) = open(&place, &[NEW, OLD]).await.expect("both keys");
         let project = project(&store).await;
         let webhook = register(&store, project, 0).await;
         let changes = async {
@@ -216,8 +196,8 @@ async fn a_secret_that_is_changed_meanwhile_is_not_overwritten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_goes_on_with_the_old_key_brings_it_back_into_use() {
     for place in Place::both().await {
-        let (late, store) = place.open(&[OLD, NEW]).await.expect("the first key");
-        let (rotating, rotator) = place.open(&[NEW, OLD]).await.expect("both keys");
+        let (late, store) = open(&place, &[OLD, NEW]).await.expect("the first key");
+        let (rotating, rotator) = open(&place, &[NEW, OLD]).await.expect("both keys");
         let project = project(&store).await;
         assert_eq!(reseal_all(&rotator).await, 0);
         assert_eq!(rotator.retire_other_keys().await.expect("a count"), 0);
@@ -227,32 +207,33 @@ async fn a_process_that_goes_on_with_the_old_key_brings_it_back_into_use() {
         let mut both = [fingerprint(NEW), fingerprint(OLD)];
         both.sort();
         assert_eq!(rotator.keys_in_use().await.expect("keys"), both);
-        let refused = place.open(&[NEW]).await.err().expect("the old key is needed");
+        let refused = open(&place, &[NEW]).await.err().expect("the old key is needed");
         assert!(refused.contains(&format!("under master key {}", fingerprint(OLD))), "{refused}");
         assert_eq!(reseal_all(&rotator).await, 2);
         assert_eq!(rotator.retire_other_keys().await.expect("a count"), 0);
         for database in [late, rotating] {
             database.close().await.expect("closed");
         }
-        place.open(&[NEW]).await.expect("the new key alone").0.close().await.expect("closed");
+        open(&place, &[NEW]).await.expect("the new key alone").0.close().await.expect("closed");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_named_and_keeps_the_old_key_in_use() {
     for place in Place::both().await {
-        let (first, store) = place.open(&[OLD, NEW]).await.expect("the first key");
+        let (first, store) = open(&place, &[OLD, NEW]).await.expect("the first key");
         // It runs since before anything rested under the other key, which it does not have.
-        let (lacking, poor) = place.open(&[OLD]).await.expect("the first key");
-        let (rotating, rotator) = place.open(&[NEW, OLD]).await.expect("both keys");
+        let (lacking, poor) = open(&place, &[OLD]).await.expect("the first key");
+        let (rotating, rotator) = open(&place, &[NEW, OLD]).await.expect("both keys");
         let project = project(&store).await;
         let webhook = register(&rotator, project, 1).await;
         let error = poor.registry(project).await.expect_err("it lacks the key").to_string();
         assert!(error.contains(&format!("rests under master key {}", fingerprint(NEW))), "{error}");
 
         let damaged = register(&store, project, 2).await;
-        place
-            .execute(match &place {
+        execute(
+            &place,
+            match &place {
                 Place::Folder(_) => {
                     "UPDATE webhooks SET secret = CAST(substr(secret, 1, 40) AS BLOB) \
                      WHERE url = 'https://example.com/2'"
@@ -260,8 +241,9 @@ async fn what_cannot_be_read_is_named_and_keeps_the_old_key_in_use() {
                 Place::Server(_) => {
                     "UPDATE webhooks SET secret = substr(secret, 1, 40) WHERE url = 'https://example.com/2'"
                 }
-            })
-            .await;
+            },
+        )
+        .await;
         let step = rotator.reseal(None).await.expect("a step");
         assert_eq!(step.done, 1, "the headers of the same webhook");
         let [unreadable] = &step.unreadable[..] else { panic!("{:?}", step.unreadable) };

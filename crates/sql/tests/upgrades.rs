@@ -5,49 +5,22 @@
 
 #[path = "common/next.rs"]
 mod next;
+#[path = "common/place.rs"]
+mod place;
 
 use std::time::Duration;
 
+use place::Place;
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion};
 use spectrum_webhook_core::ports::{Directory as _, Project};
 use spectrum_webhook_core::time::Millis;
-use spectrum_webhook_sql::{Database, FILE_NAME, MasterKey, Move, MoveError, Options, PostgresOptions, SqlStore};
+use spectrum_webhook_sql::{Database, MasterKey, Move, MoveError, SqlStore};
 use spectrum_webhook_testkit::services::shared;
 use sqlx::Connection as _;
-use tempfile::TempDir;
 use uuid::Uuid;
 
-/// A database, which processes open.
-enum Place {
-    Folder(TempDir),
-    Server(String),
-}
-
-impl Place {
-    async fn both() -> [Self; 2] {
-        let url = shared().postgres().await.database().await;
-        [Self::Folder(TempDir::new().expect("a folder")), Self::Server(url)]
-    }
-
-    async fn open(&self) -> Result<Database, String> {
-        let key = MasterKey::from_bytes([7; 32]);
-        match self {
-            Self::Folder(dir) => {
-                let options = Options { synchronous_off: true, readers: 2, ..Options::new(dir.path()) };
-                Database::open(options, key).await.map_err(|error| error.to_string())
-            }
-            Self::Server(url) => {
-                Database::connect(PostgresOptions::new(url), key).await.map_err(|error| error.to_string())
-            }
-        }
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Self::Folder(dir) => format!("sqlite://{}", dir.path().join(FILE_NAME).display()),
-            Self::Server(url) => url.clone(),
-        }
-    }
+async fn open(place: &Place) -> Result<Database, String> {
+    place.open(MasterKey::from_bytes([7; 32])).await
 }
 
 async fn create(database: &Database) -> ProjectId {
@@ -66,12 +39,12 @@ async fn create(database: &Database) -> ProjectId {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_goes_on_and_starts_again_on_what_the_next_release_adds() {
     for place in Place::both().await {
-        let running = place.open().await.expect("opened");
+        let running = open(&place).await.expect("opened");
         create(&running).await;
         next::migrate(&place.url(), 1).await;
         let project = create(&running).await;
         running.close().await.expect("closed");
-        let again = place.open().await.expect("opened beside the next release");
+        let again = open(&place).await.expect("opened beside the next release");
         let found = SqlStore::new(again.clone()).project(project).await.expect("read");
         assert_eq!(found.id, project);
         create(&again).await;
@@ -82,21 +55,21 @@ async fn a_process_goes_on_and_starts_again_on_what_the_next_release_adds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_this_release_does_not_work_on_is_refused() {
     for place in Place::both().await {
-        place.open().await.expect("opened").close().await.expect("closed");
+        open(&place).await.expect("opened").close().await.expect("closed");
         next::migrate(&place.url(), 0).await;
-        let refused = place.open().await.err().expect("refused");
+        let refused = open(&place).await.err().expect("refused");
         assert!(refused.contains("newer release (migration 5; this one knows 4)"), "{refused}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_this_release_would_not_carry_is_not_moved() {
-    let [from, to] = [(); 2].map(|()| Place::Folder(TempDir::new().expect("a folder")));
-    let (source, target) = (from.open().await.expect("opened"), to.open().await.expect("opened"));
+    let [from, to] = [(); 2].map(|()| Place::folder());
+    let (source, target) = (open(&from).await.expect("opened"), open(&to).await.expect("opened"));
     next::migrate(&to.url(), 1).await;
-    let refused = Move::may_begin(&source, &target).await.err().expect("refused");
+    let refused = Move::may_begin(&source, &target).await.expect_err("refused");
     assert!(matches!(refused, MoveError::Newer("target", 5)), "{refused}");
-    let refused = Move::may_begin(&target, &source).await.err().expect("refused");
+    let refused = Move::may_begin(&target, &source).await.expect_err("refused");
     assert!(matches!(refused, MoveError::Newer("source", 5)), "{refused}");
     assert_eq!(
         refused.to_string(),
@@ -112,7 +85,7 @@ async fn what_this_release_would_not_carry_is_not_moved() {
 async fn a_migration_that_has_to_wait_for_a_table_does_not_hold_up_the_others() {
     let url = shared().postgres().await.database().await;
     let place = Place::Server(url.clone());
-    place.open().await.expect("opened").close().await.expect("closed");
+    open(&place).await.expect("opened").close().await.expect("closed");
     let mut conn = next::connect(&url).await;
     // As the release before the last migration left it.
     for sql in ["DROP TABLE outages", "DROP TABLE members", "DELETE FROM migrations WHERE version = 4"] {
@@ -121,7 +94,7 @@ async fn a_migration_that_has_to_wait_for_a_table_does_not_hold_up_the_others() 
     next::execute(&mut conn, "BEGIN").await;
     next::execute(&mut conn, "LOCK TABLE webhooks IN ROW EXCLUSIVE MODE").await;
 
-    let migrating = tokio::spawn(async move { place.open().await });
+    let migrating = tokio::spawn(async move { open(&place).await });
     let mut other = next::connect(&url).await;
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'webhooks'::regclass";
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.expect("locks") == 0 {
