@@ -90,6 +90,7 @@ class Docs(unittest.TestCase):
             variables = environment(item, found)
             (mount,) = container(item)["volumeMounts"]
             self.assertTrue(variables["SPECTRUM_SERVICES_CA_FILE"].startswith(mount["mountPath"] + "/"))
+            self.assertIn("secretKeyRef", variables["SPECTRUM_OTLP_HEADERS"])
             if container(item)["args"] == ["dispatcher"]:
                 self.assertEqual(item["spec"]["replicas"], 6)
         self.assertEqual(

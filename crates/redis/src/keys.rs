@@ -14,6 +14,11 @@ impl Keys {
         Self { namespace }
     }
 
+    /// What all of them begin with.
+    pub(crate) fn prefix(&self) -> String {
+        format!("{}:", self.namespace)
+    }
+
     fn of(&self, partition: PartitionId, what: &str) -> String {
         format!("{}:{{{partition}}}:{what}", self.namespace)
     }

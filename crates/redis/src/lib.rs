@@ -8,9 +8,11 @@
 //! | `together` | many scripts in one write |
 //! | `keys`, `scripts/` | the names of all keys, and the only code that touches them |
 //! | `lock`, `admission`, `announcements` | one port each |
+//! | `forget` | deletes all of it |
 
 mod admission;
 mod announcements;
+mod forget;
 mod keys;
 mod link;
 mod lock;
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spectrum_webhook_core::ports::Reach;
+use spectrum_webhook_core::ports::{PortError, Reach};
 
 pub use admission::RedisAdmission;
 pub use announcements::RedisAnnouncements;
@@ -37,7 +39,7 @@ use place::Place;
 pub struct Options {
     /// `redis://`, `redis+sentinel://` or `redis+cluster://`, or the same with `rediss` for TLS.
     pub url: String,
-    /// Begins the names of all keys.
+    /// Begins the names of all keys: letters, digits, `-`, `_` and `.`.
     pub namespace: String,
     /// How long a lease lasts after its last renewal.
     pub lease: Duration,
@@ -82,7 +84,7 @@ pub enum ConnectError {
     /// The user may not do what is needed.
     #[error(
         "Redis does not permit what is needed ({0}): allow the user all commands on the keys of the namespace, \
-             and EVALSHA, SCRIPT LOAD, PUBLISH, SUBSCRIBE, INFO, PING, ROLE and TIME"
+             and EVALSHA, SCRIPT LOAD, PUBLISH, SUBSCRIBE, SCAN, INFO, PING, ROLE and TIME"
     )]
     Permission(String),
     /// TLS does not come about.
@@ -116,6 +118,7 @@ pub struct Redis {
     pub admission: Arc<RedisAdmission>,
     /// News of the registry.
     pub announcements: Arc<RedisAnnouncements>,
+    keys: Keys,
     link: Arc<Link>,
 }
 
@@ -131,9 +134,19 @@ impl Redis {
         Ok(Self {
             lock: Arc::new(RedisLock::new(Arc::clone(&link), keys.clone(), options.lease)),
             admission: Arc::new(RedisAdmission::new(Arc::clone(&link), keys.clone(), options.patience)),
-            announcements: Arc::new(RedisAnnouncements::new(Arc::clone(&link), keys, options.lease)),
+            announcements: Arc::new(RedisAnnouncements::new(Arc::clone(&link), keys.clone(), options.lease)),
+            keys,
             link,
         })
+    }
+
+    /// Deletes all keys of the namespace, and says how many: what it remembers is of a store that is no more. Nothing may
+    /// run meanwhile; the time it takes grows with all keys of this Redis.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or the user may not use `SCAN`.
+    pub async fn forget(&self) -> Result<u64, PortError> {
+        forget::all(&self.link, &self.keys.prefix()).await
     }
 
     /// Waits, in a bounded time, for what was begun in the background. Call it when nothing begins any more.

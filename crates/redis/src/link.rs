@@ -36,7 +36,7 @@ const RETRIES: Policy =
 
 /// A connection of either form; clones share it.
 #[derive(Clone)]
-enum Connection {
+pub(crate) enum Connection {
     Node(MultiplexedConnection, Together),
     Cluster(ClusterConnection),
 }
@@ -195,6 +195,16 @@ impl Link {
             }
         })
         .await
+    }
+
+    /// Asks for what no script does.
+    pub(crate) async fn ask<T>(
+        &self,
+        what: (&'static str, &'static str),
+        question: impl AsyncFnOnce(Connection) -> Result<T, RedisError>,
+    ) -> Result<T, PortError> {
+        let (made, connection) = self.connection(what)?;
+        self.answer(what, made, question(connection)).await
     }
 
     /// Runs what every event runs: many of them go together, in the order in which they were first asked.

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use spectrum_webhook_core::ports::Queue;
+use futures::future::join_all;
+use spectrum_webhook_core::ids::{Epoch, OwnerId, PartitionId};
+use spectrum_webhook_core::ports::{Queue, SequenceLock as _};
 use spectrum_webhook_redis::{Options, Redis};
 use spectrum_webhook_sql::{Embedded, MasterKey};
 use spectrum_webhook_testkit::conformance::{self, AdmissionWorld, AnnouncementsWorld, Fixture, Keep, LockWorld};
 use spectrum_webhook_testkit::services::{self, shared};
+use uuid::Uuid;
 
 /// Each world is a namespace.
 struct Worlds {
@@ -68,6 +71,26 @@ async fn all_suites(url: String) {
     conformance::sequence_lock(&worlds).await;
     conformance::admission(&worlds).await;
     conformance::announcements(&worlds).await;
+    forgets(&worlds).await;
+}
+
+/// Its own keys on all nodes, and no other's.
+async fn forgets(worlds: &Worlds) {
+    let (redis, other) = (worlds.redis().await, worlds.redis().await);
+    // More than one look at them brings.
+    let partitions: Vec<PartitionId> = (0..1_500).map(PartitionId).collect();
+    for redis in [&redis, &other] {
+        let take =
+            partitions.iter().map(|partition| redis.lock.acquire(*partition, OwnerId(Uuid::from_u128(1)), Epoch(0)));
+        for taken in join_all(take).await {
+            taken.expect("an answer").expect("a lease");
+        }
+    }
+    for redis in [&redis, &other] {
+        let deleted = redis.forget().await.expect("deleted");
+        assert!(deleted >= 1_500, "{deleted}");
+        assert_eq!(redis.forget().await.expect("deleted"), 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@
 //! | [`folders`] | data folders that are read-only, full, or in use |
 //! | [`cluster`] | several processes over RabbitMQ, Redis and PostgreSQL, through every single fault |
 //! | [`keys`] | the key in the data folder is exchanged beside a running server |
+//! | [`manual`] | the commands of the operators' manual, as they stand there |
 //! | [`moving`] | a deployment carried into a cluster, and into other partitions, through kills |
 //! | [`steer`] | what people do about deliveries: dead letters sent again, lanes steered, test events |
 //! | [`traces`] | one trace from a post to each attempt, and a collector that fails |
@@ -42,6 +43,7 @@ mod hostile;
 mod isolation;
 mod keys;
 mod logs;
+mod manual;
 mod moving;
 mod ops;
 mod order;

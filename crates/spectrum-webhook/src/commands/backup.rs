@@ -12,21 +12,25 @@ use crate::cli;
 use crate::config::Settings;
 use crate::wire::ProjectRegistry;
 
-/// Raises the numbers of a restored database above those that were given since its backup.
+/// Raises the numbers of a restored database above those that were given since its backup, and deletes what Redis
+/// remembers of what came since.
 ///
 /// # Errors
-/// When the database cannot be opened.
+/// When the database cannot be opened, or Redis does not do it.
 pub(super) fn restored(settings: &Settings) -> anyhow::Result<ExitCode> {
     ProjectRegistry::must_exist(settings)?;
     small_runtime()?.block_on(async {
         let registry = ProjectRegistry::open(settings).await?;
         let done = async {
             let partitions = registry.store.partitions(settings.partitions).await?;
-            registry.store.restored(partitions).await
+            registry.store.restored(partitions).await?;
+            registry.forget().await
         };
         let done = done.await;
         registry.close().await?;
-        done?;
+        if let Some(keys) = done? {
+            say(format_args!("{keys} keys of Redis are deleted"));
+        }
         say("it may be served: what comes now is numbered above all that came before");
         Ok(ExitCode::SUCCESS)
     })

@@ -261,6 +261,15 @@ impl Registry {
         Ok(())
     }
 
+    /// Deletes what Redis remembers of a store that is no more, and says how many keys that were; embedded, there are none.
+    ///
+    /// # Errors
+    /// When Redis does not do it.
+    pub(crate) async fn forget(&self) -> anyhow::Result<Option<u64>> {
+        let Some(Announced { redis, .. }) = &self.announcements else { return Ok(None) };
+        Ok(Some(redis.forget().await.context("SPECTRUM_REDIS_URL")?))
+    }
+
     /// Closes the store.
     ///
     /// # Errors
