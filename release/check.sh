@@ -38,6 +38,17 @@ print("\n".join(wrong))
 sys.exit(bool(wrong))' "$(version)" <<< "$metadata"
 }
 
+version_elsewhere() { # the image, the manifests, the chart and the documents name this version too
+    local wanted wrong
+    wanted=$(version)
+    wrong=$(sed -nE \
+        -e 's/^ARG VERSION="(.*)"$/\1/p' -e 's/.*newTag: ([0-9.]+)}.*/\1/p' -e 's/^(version|appVersion): "?([0-9.]+)"?$/\2/p' \
+        -e 's/.*spectrum-webhook:([0-9]+\.[0-9]+\.[0-9]+).*/\1/p' -e 's/.*spectrum-webhook, tag: ([0-9.]+)}.*/\1/p' \
+        deploy/docker/Dockerfile deploy/kubernetes/overlays/production/kustomization.yaml \
+        deploy/helm/spectrum-webhook/Chart.yaml docs/kubernetes.md | grep -vxF "$wanted")
+    [[ -z $wrong ]] || { echo "Cargo.toml has $wanted; in deploy or docs/kubernetes.md stands" $wrong; return 1; }
+}
+
 changelog() { # its newest heading is this version, with the day of the release
     local heading
     heading=$(grep -m 1 '^## \[' CHANGELOG.md)
@@ -110,7 +121,7 @@ notices() { # the licences of all that is in the program
     release/notices.sh "$files/THIRD-PARTY.md" 2>&1
 }
 
-checks=(tree version_of_crates changelog tag lock licences audit documentation build says openapi sbom notices)
+checks=(tree version_of_crates version_elsewhere changelog tag lock licences audit documentation build says openapi sbom notices)
 (($#)) || set -- "${checks[@]}"
 
 failed=0 table=

@@ -88,7 +88,7 @@ pub struct Options {
 /// On how many threads seeds are best run. An embedded history mostly waits, in real time, for the thread that writes its
 /// file, so there are many to each processor.
 pub fn threads() -> usize {
-    16 * std::thread::available_parallelism().map_or(1, usize::from)
+    (16 * std::thread::available_parallelism().map_or(1, usize::from)).min(128)
 }
 
 /// Runs one seed to its end.

@@ -20,7 +20,7 @@ struct Arguments {
     /// How many seeds to run from there.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// Threads; 0 is sixteen for each processor.
+    /// Threads; 0 is sixteen for each processor, 128 at most.
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// What the seeds stand for; by default it is by the seed itself.

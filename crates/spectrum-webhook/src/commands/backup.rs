@@ -16,15 +16,17 @@ use crate::wire::ProjectRegistry;
 /// remembers of what came since.
 ///
 /// # Errors
-/// When the database cannot be opened, or Redis does not do it.
+/// When the database cannot be opened, Redis does not do it, or a dispatcher runs.
 pub(super) fn restored(settings: &Settings) -> anyhow::Result<ExitCode> {
     ProjectRegistry::must_exist(settings)?;
     small_runtime()?.block_on(async {
         let registry = ProjectRegistry::open(settings).await?;
         let done = async {
             let partitions = registry.store.partitions(settings.partitions).await?;
+            // It changes nothing when it fails, and can be done again.
+            let keys = registry.forget().await?;
             registry.store.restored(partitions).await?;
-            registry.forget().await
+            anyhow::Ok(keys)
         };
         let done = done.await;
         registry.close().await?;

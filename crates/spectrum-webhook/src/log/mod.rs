@@ -12,9 +12,9 @@ use self::line::Lines;
 use crate::config::LogFormat;
 
 /// What is never logged in more detail than this, whatever the setting says: below `info` the AMQP client prints the
-/// frames of its handshake, with the password in them. Of a channel that the broker closes it tells at `error`, also where
-/// that is the answer that was asked for; whoever uses the channel says what it means.
-const QUIET: &str = "lapin=info,lapin::channel=off,amq_protocol=info";
+/// frames of its handshake, with the password in them. What the broker closes it tells at `error`, also a channel that was
+/// made to find out whether it would; why a connection or a call ended is in our own lines.
+const QUIET: &str = "lapin=info,lapin::channel=off,lapin::channels=info,amq_protocol=info";
 
 /// Starts the log. From here on a panic is a line of it too.
 ///

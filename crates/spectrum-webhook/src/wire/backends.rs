@@ -1,15 +1,16 @@
 //! Which backends are in use: embedded, or the three services of a cluster. The one file that knows.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use spectrum_webhook_core::ids::{PartitionId, ProjectId};
+use spectrum_webhook_core::ids::{OwnerId, PartitionId, ProjectId};
 use spectrum_webhook_core::ports::{Admission, Announcements, Directory as _, Queue, Reach, SequenceLock};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_rabbitmq::RabbitQueue;
 use spectrum_webhook_redis::Redis;
 use spectrum_webhook_sql::{Database, Embedded, FILE_NAME, Keyring, Options, PostgresOptions, SqlStore, Standing};
+use uuid::Uuid;
 
 use super::keys::MasterKeys;
 use crate::config::{Cluster, Settings};
@@ -175,6 +176,9 @@ pub(super) fn redis(settings: &Settings, cluster: &Cluster) -> spectrum_webhook_
     }
 }
 
+/// Longer than a dispatcher is counted among the living after it was killed.
+const QUIET: Duration = Duration::from_secs(6);
+
 /// The database alone, for commands that look after projects: they work beside running servers.
 pub(crate) struct Registry {
     pub(crate) store: SqlStore,
@@ -264,10 +268,23 @@ impl Registry {
     /// Deletes what Redis remembers of a store that is no more, and says how many keys that were; embedded, there are none.
     ///
     /// # Errors
-    /// When Redis does not do it.
+    /// When Redis does not do it, or a dispatcher runs.
     pub(crate) async fn forget(&self) -> anyhow::Result<Option<u64>> {
         let Some(Announced { redis, .. }) = &self.announcements else { return Ok(None) };
-        Ok(Some(redis.forget().await.context("SPECTRUM_REDIS_URL")?))
+        let (until, me) = (Instant::now() + QUIET, OwnerId(Uuid::new_v4()));
+        loop {
+            let living = redis.lock.heartbeat(me).await?.saturating_sub(1);
+            redis.lock.leave(me).await?;
+            if living == 0 {
+                break;
+            }
+            if Instant::now() > until {
+                bail!("{living} dispatchers of this deployment run: stop all of its processes, and do it again");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let allow = "the user in SPECTRUM_REDIS_URL needs SCAN and UNLINK for it";
+        Ok(Some(redis.forget().await.context(allow)?))
     }
 
     /// Closes the store.

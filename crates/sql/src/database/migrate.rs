@@ -4,10 +4,10 @@
 //! migration says from which schema on a program works on what it makes, and the database keeps the latest such word for
 //! programs that do not know the migration.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Unready;
-use crate::error::Fault;
+use crate::error::{Fault, Kind};
 use crate::sql::{Columns as _, Conn, run, run_plain};
 
 struct Migration {
@@ -52,10 +52,28 @@ const MIGRATIONS: &[Migration] = &[
     },
 ];
 
+/// The newest migration of the release before this one, or of the first one: processes that know no more run beside this
+/// release in an upgrade. It is raised when a release was made.
+#[cfg(test)]
+const RELEASED: i64 = 4;
+
 const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// The name in `settings` of the newest migration that a program has to know.
 const OLDEST: &str = "oldest_migration";
+
+/// One process migrates PostgreSQL at a time, with its pauses; the others wait for their turn. Any number will do, as long as
+/// it is always the same. It ends with the connection.
+const TAKE_TURN: [&str; 3] =
+    ["SET statement_timeout = 0", "SET lock_timeout = 0", "SELECT pg_advisory_lock(7312645001)"];
+/// An index of a large table takes its time: as long as whoever connects waits for it. But whoever waits for a table's lock
+/// holds up all who come after, also those that only read: behind a dump, which may take hours, that would be all of the
+/// deployment. So that is given up soon, and tried again.
+const LIMITS: [&str; 2] = ["SET statement_timeout = '1h'", "SET lock_timeout = '500ms'"];
+/// What PostgreSQL says then: `lock_not_available`, and `deadlock_detected`.
+const HELD: [[u8; 5]; 2] = [*b"55P03", *b"40P01"];
+/// Until it is tried again.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Which of the two databases it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,21 +86,22 @@ pub(super) enum Dialect {
 pub(super) async fn migrate(conn: &mut Conn, dialect: Dialect) -> Result<(), Unready> {
     let mut found = applied(conn, dialect).await?;
     if found < KNOWN {
-        let begin = match dialect {
-            Dialect::Sqlite => "BEGIN IMMEDIATE",
-            Dialect::Postgres => "BEGIN",
-        };
-        run_plain(conn, begin).await?;
-        let ended = match apply(conn, dialect).await {
-            Ok(newest) => run_plain(conn, "COMMIT").await.map(|_| newest),
-            Err(fault) => Err(fault),
-        };
-        match ended {
-            Ok(newest) => found = newest,
-            Err(fault) => {
-                let _ = run_plain(conn, "ROLLBACK").await;
-                return Err(fault.into());
+        if dialect == Dialect::Postgres {
+            for sql in TAKE_TURN.iter().chain(&LIMITS) {
+                run_plain(conn, sql).await?;
             }
+        }
+        found = loop {
+            match attempt(conn, dialect).await {
+                Err(Fault::Unavailable { kind: Kind::Code(code), detail }) if HELD.contains(&code) => {
+                    tracing::warn!(why = detail, "the migration waits for tables that are in use");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                ended => break ended?,
+            }
+        };
+        if dialect == Dialect::Postgres {
+            run_plain(conn, "SELECT pg_advisory_unlock(7312645001)").await?;
         }
     }
     if found <= KNOWN {
@@ -93,6 +112,23 @@ pub(super) async fn migrate(conn: &mut Conn, dialect: Dialect) -> Result<(), Unr
     }
     tracing::info!(found, known = KNOWN, "the database is of a newer release, beside which this one works");
     Ok(())
+}
+
+/// All that is missing, or nothing.
+async fn attempt(conn: &mut Conn, dialect: Dialect) -> Result<i64, Fault> {
+    let begin = match dialect {
+        Dialect::Sqlite => "BEGIN IMMEDIATE",
+        Dialect::Postgres => "BEGIN",
+    };
+    run_plain(conn, begin).await?;
+    let ended = match apply(conn, dialect).await {
+        Ok(newest) => run_plain(conn, "COMMIT").await.map(|_| newest),
+        Err(fault) => Err(fault),
+    };
+    if ended.is_err() {
+        let _ = run_plain(conn, "ROLLBACK").await;
+    }
+    ended
 }
 
 /// The newest migration that was applied, when it is one that this release does not know.
@@ -123,18 +159,8 @@ async fn applied(conn: &mut Conn, dialect: Dialect) -> Result<i64, Fault> {
     sqlx::query("SELECT coalesce(max(version), 0) FROM migrations").fetch_one(conn).await?.int(0)
 }
 
-/// Applies what is missing, under the lock: another process may have done it meanwhile.
+/// Applies what is missing: another process may have done it meanwhile.
 async fn apply(conn: &mut Conn, dialect: Dialect) -> Result<i64, Fault> {
-    if dialect == Dialect::Postgres {
-        // An index of a large table takes its time, and so does whoever migrates at the same time.
-        run_plain(conn, "SET LOCAL statement_timeout = 0").await?;
-        run_plain(conn, "SET LOCAL lock_timeout = 0").await?;
-        // Any number, as long as it is always the same; given back with the transaction.
-        run_plain(conn, "SELECT pg_advisory_xact_lock(7312645001)").await?;
-        // Whoever waits for a table's lock holds up all who come after, also those that only read: behind a dump, which
-        // may take hours, that would be all of the deployment. It is given up soon, and tried again by whoever migrates.
-        run_plain(conn, "SET LOCAL lock_timeout = '2s'").await?;
-    }
     let table = "CREATE TABLE IF NOT EXISTS migrations \
                  (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
     run_plain(conn, table).await?;
@@ -162,8 +188,18 @@ mod tests {
 
     #[test]
     fn what_a_program_has_to_know_never_goes_back() {
-        let known = |migration: &Migration| (migration.version, migration.oldest);
         assert!(MIGRATIONS.iter().all(|migration| migration.oldest <= migration.version));
-        assert!(MIGRATIONS.is_sorted_by(|one, two| known(one).0 < known(two).0 && known(one).1 <= known(two).1));
+        assert!(MIGRATIONS.is_sorted_by(|one, two| one.version < two.version && one.oldest <= two.oldest));
+    }
+
+    #[test]
+    fn the_release_before_works_on_what_this_one_adds() {
+        for migration in MIGRATIONS.iter().filter(|migration| migration.version > RELEASED) {
+            let Migration { version, oldest, .. } = migration;
+            assert!(
+                *oldest <= RELEASED,
+                "migration {version} ends processes of the release before, which know {RELEASED}"
+            );
+        }
     }
 }

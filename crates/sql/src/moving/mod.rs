@@ -113,13 +113,8 @@ impl Move {
     /// # Errors
     /// When the target cannot take it.
     pub async fn may_begin(source: &Database, target: &Database) -> Result<bool, MoveError> {
-        for (name, database) in [("source", source), ("target", target)] {
-            if let Some(found) = database.newer_migration().await? {
-                return Err(MoveError::Newer(name, found));
-            }
-        }
         let (mark, journal) = (journal::read_mark(source).await?, journal::read_journal(target).await?);
-        may_begin(target, mark.as_ref(), journal.as_ref()).await?;
+        may_begin(source, target, mark.as_ref(), journal.as_ref()).await?;
         Ok(journal.is_some())
     }
 
@@ -142,7 +137,7 @@ impl Move {
     /// When the target cannot take it.
     pub async fn begin(source: Database, target: Database, partitions: u16, now: Millis) -> Result<Self, MoveError> {
         let (mark, found) = (journal::read_mark(&source).await?, journal::read_journal(&target).await?);
-        may_begin(&target, mark.as_ref(), found.as_ref()).await?;
+        may_begin(&source, &target, mark.as_ref(), found.as_ref()).await?;
         let journal = match found {
             Some(journal) => journal,
             None => {
@@ -265,7 +260,17 @@ impl Move {
 }
 
 /// Whether this target can take this source.
-async fn may_begin(target: &Database, mark: Option<&Mark>, journal: Option<&Journal>) -> Result<(), MoveError> {
+async fn may_begin(
+    source: &Database,
+    target: &Database,
+    mark: Option<&Mark>,
+    journal: Option<&Journal>,
+) -> Result<(), MoveError> {
+    for (name, database) in [("source", source), ("target", target)] {
+        if let Some(found) = database.newer_migration().await? {
+            return Err(MoveError::Newer(name, found));
+        }
+    }
     match (mark, journal) {
         (Some(mark), Some(journal)) if mark.id == journal.id => return Ok(()),
         (Some(mark), _) if mark.done => return Err(MoveError::Elsewhere),

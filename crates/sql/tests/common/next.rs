@@ -14,6 +14,14 @@ pub async fn execute(conn: &mut AnyConnection, sql: &str) {
     sqlx::query(AssertSqlSafe(sql)).execute(conn).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
+/// The newest migration.
+pub async fn newest(url: &str) -> i64 {
+    let mut conn = connect(url).await;
+    let row = sqlx::query("SELECT max(version) FROM migrations").fetch_one(&mut conn).await.expect("migrations");
+    conn.close().await.expect("closed");
+    row.get(0)
+}
+
 /// Adds to each table columns and an index, and a table more, as a migration that says of itself which migration a program
 /// has to know: so many before it.
 pub async fn migrate(url: &str, back: i64) {
@@ -31,8 +39,7 @@ pub async fn migrate(url: &str, back: i64) {
         execute(&mut conn, &format!("CREATE INDEX {table}_next ON {table} (next_count)")).await;
     }
     execute(&mut conn, "CREATE TABLE next_things (id TEXT NOT NULL PRIMARY KEY)").await;
-    let newest = sqlx::query("SELECT max(version) FROM migrations").fetch_one(&mut conn).await.expect("migrations");
-    let next = newest.get::<i64, _>(0) + 1;
+    let next = newest(url).await + 1;
     execute(&mut conn, &format!("INSERT INTO migrations (version, name, applied_at) VALUES ({next}, 'next', 0)")).await;
     let oldest = next - back;
     execute(&mut conn, &format!("UPDATE settings SET value = '{oldest}' WHERE name = 'oldest_migration'")).await;
