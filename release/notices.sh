@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 export PATH="${XDG_CACHE_HOME:-$HOME/.cache}/spectrum-webhook/bin:$PATH"
 
 mkdir -p "$(dirname "$1")"
-cargo about --log-level error generate --locked --offline --fail --config release/about.toml \
+cargo about -L error generate --locked --offline --fail --config release/about.toml \
     --manifest-path crates/spectrum-webhook/Cargo.toml --output-file "$1" release/third-party.hbs
