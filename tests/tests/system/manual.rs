@@ -1,4 +1,4 @@
-//! The commands of `docs/operating.md`, run by a shell as they stand there.
+//! The commands of `docs/operating.md`, run by a shell as they stand there, and the queries of `docs/runbooks.md`.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -13,10 +13,24 @@ use tokio::task::JoinHandle;
 
 use crate::world::PATIENCE;
 
+fn document(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    std::fs::read_to_string(root.join("docs").join(name)).expect("a document")
+}
+
+/// What the runbooks ask the database, in blocks and in lines.
+fn queries() -> Vec<String> {
+    let runbooks = document("runbooks.md");
+    let of = |begin: &str, end: &str| {
+        let found = runbooks.split(begin).skip(1).filter_map(|rest| rest.split_once(end));
+        found.map(|(query, _)| format!("SELECT{query}")).collect::<Vec<_>>()
+    };
+    [of("```sql\nSELECT", "\n```"), of("`SELECT", "`")].concat()
+}
+
 /// The blocks of a section, in their order.
 fn blocks(heading: &str) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let manual = std::fs::read_to_string(root.join("docs/operating.md")).expect("the manual");
+    let manual = document("operating.md");
     let (_, section) = manual.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
     let section = section.split("\n## ").next().expect("a section");
     let mut blocks = Vec::new();
@@ -167,4 +181,9 @@ async fn a_cluster_is_dumped_and_restored_by_the_commands_of_the_manual() {
     assert!(keys.is_some_and(|keys| keys.is_ok_and(|keys| keys > 0)), "{said}");
     desk.serves("spectrum-webhook serve").await.stop().await;
     assert_eq!(desk.projects("").await, 1);
+    let queries = queries();
+    assert!(queries.len() >= 5, "{queries:?}");
+    for query in queries {
+        postgres.execute(&database, &query);
+    }
 }

@@ -90,6 +90,8 @@ async fn a_store_of_a_newer_release_is_refused() {
     let settings = good().await;
     drop(Server::start_as("dispatcher", settings.clone()).await);
     let url = settings.get("SPECTRUM_DATABASE_URL").expect("a URL");
-    shared().postgres().await.execute(url, "INSERT INTO migrations VALUES (999, 'newer', 0)");
+    let newer = "INSERT INTO migrations VALUES (999, 'newer', 0); \
+                 UPDATE settings SET value = '999' WHERE name = 'oldest_migration'";
+    shared().postgres().await.execute(url, newer);
     refused(settings, "migrated by a newer release (migration 999", "hunter2").await;
 }
