@@ -20,6 +20,7 @@ mod rabbit;
 mod redis;
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -70,10 +71,21 @@ impl Shared {
 
 /// A free port, below those that the system gives to outgoing connections.
 fn free_port() -> u16 {
-    (0..1_000)
-        .map(|_| rand::rng().random_range(20_000..32_000))
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .expect("a free port")
+    free_port_in(20_000..32_000, |_| true)
+}
+
+/// The same for a node of a Redis Cluster, which listens on the port 10,000 above it as well.
+fn free_port_of_a_node() -> u16 {
+    free_port_in(20_000..22_700, |port| is_free(port + 10_000))
+}
+
+fn free_port_in(ports: Range<u16>, suits: impl Fn(u16) -> bool) -> u16 {
+    let mut drawn = (0..1_000).map(|_| rand::rng().random_range(ports.clone()));
+    drawn.find(|port| is_free(*port) && suits(*port)).expect("a free port")
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// A password that needs no escaping anywhere.

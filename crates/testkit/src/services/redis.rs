@@ -1,5 +1,6 @@
 //! Redis: single, with a replica, behind sentinels, or as a cluster. Nothing is ever written to disk.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 
 use super::authority::{Identity, identity};
 use super::process::{Process, folder, tool};
-use super::{blocking, free_port, password, wait};
+use super::{blocking, free_port, free_port_of_a_node, password, wait};
 
 /// How a Redis is set up.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +87,13 @@ impl Redis {
             Form::Replica | Form::Sentinel => 2,
             Form::Cluster => 3,
         };
-        let servers = (0..count).map(|_| Mutex::new(Server { port: free_port(), process: None })).collect();
+        let port = if setup.form == Form::Cluster { free_port_of_a_node } else { free_port };
+        // None listens yet, so that a port may be drawn twice.
+        let mut ports = BTreeSet::new();
+        while ports.len() < count {
+            ports.insert(port());
+        }
+        let servers = ports.into_iter().map(|port| Mutex::new(Server { port, process: None })).collect();
         let mut redis = Self { folder, password: password(), setup: setup.clone(), identity, servers, sentinel: None };
         for server in 0..count {
             redis.run(server);
