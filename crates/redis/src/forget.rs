@@ -13,7 +13,8 @@ const PIECE: usize = 1_000;
 /// Keys of a cluster deleted at once: each goes to its own node.
 const ABREAST: usize = 64;
 
-/// Deletes what begins with this, which has no letter that means something else in a pattern, and says how many keys that were. A key that is made meanwhile may stay.
+/// Deletes what begins with this, and says how many keys that were. No letter of it may mean something else in a pattern. A
+/// key that is made meanwhile may stay.
 pub(crate) async fn all(link: &Link, prefix: &str) -> Result<u64, PortError> {
     let pattern = format!("{prefix}*");
     let nodes = link.ask(WHAT, primaries).await?;

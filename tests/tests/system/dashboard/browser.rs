@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use fantoccini::elements::Element;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -199,11 +200,21 @@ impl Browser {
         async move { self.click_on(Locator::XPath(&xpath), caller).await }
     }
 
+    /// An element, once it is there: the page that has it may be on its way.
+    async fn find(&self, locator: Locator<'_>, caller: &std::panic::Location<'_>) -> Element {
+        let found = self.client().wait().at_most(PATIENCE).every(Duration::from_millis(40)).for_element(locator).await;
+        match found {
+            Ok(element) => element,
+            Err(error) => {
+                panic!("{caller}: {locator:?}: {error}; {} shows:\n{}", self.path().await, self.text("body").await)
+            }
+        }
+    }
+
     /// A live page may put another element in the place of the one that was found: then that one is meant.
     async fn click_on(&self, locator: Locator<'_>, caller: &std::panic::Location<'_>) {
         loop {
-            let element = self.client().find(locator).await;
-            let element = element.unwrap_or_else(|error| panic!("{caller}: {locator:?}: {error}"));
+            let element = self.find(locator, caller).await;
             match element.click().await {
                 Err(error) if error.is_stale_element_reference() => {}
                 clicked => return clicked.unwrap_or_else(|error| panic!("{caller}: {locator:?}: {error}")),
@@ -217,8 +228,7 @@ impl Browser {
         let caller = std::panic::Location::caller();
         let (selector, text) = (selector.to_owned(), text.to_owned());
         async move {
-            let element = self.client().find(Locator::Css(&selector)).await;
-            let element = element.unwrap_or_else(|error| panic!("{caller}: {selector}: {error}"));
+            let element = self.find(Locator::Css(&selector), caller).await;
             element.clear().await.expect("an empty field");
             element.send_keys(&text).await.expect("a filled field");
         }
