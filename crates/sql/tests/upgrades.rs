@@ -8,7 +8,7 @@ mod next;
 #[path = "common/place.rs"]
 mod place;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use place::Place;
 use spectrum_webhook_core::ids::{ProjectId, RegistryVersion};
@@ -17,7 +17,11 @@ use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_sql::{Database, MasterKey, Move, MoveError, SqlStore};
 use spectrum_webhook_testkit::services::shared;
 use sqlx::Connection as _;
+use tokio::time::timeout;
 use uuid::Uuid;
+
+/// How long anything may take on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn open(place: &Place) -> Result<Database, String> {
     place.open(MasterKey::from_bytes([7; 32])).await
@@ -102,8 +106,9 @@ async fn a_migration_that_has_to_wait_for_a_table_does_not_hold_up_the_others() 
     let migrating = tokio::spawn(async move { open(&place).await });
     let mut other = next::connect(&url).await;
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'webhooks'::regclass";
+    let begun = Instant::now();
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut other).await.expect("locks") == 0 {
-        assert!(!migrating.is_finished(), "the migration needs a lock of that table");
+        assert!(!migrating.is_finished() && begun.elapsed() < PATIENCE, "the migration needs a lock of that table");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // What an owner would do; its own time-out for locks is 8 s.
@@ -111,7 +116,7 @@ async fn a_migration_that_has_to_wait_for_a_table_does_not_hold_up_the_others() 
     next::execute(&mut other, "UPDATE webhooks SET url = url").await;
     assert!(!migrating.is_finished(), "it tries again");
     next::execute(&mut conn, "ROLLBACK").await;
-    let migrated = migrating.await.expect("it ends").expect("migrated");
+    let migrated = timeout(PATIENCE, migrating).await.expect("in time").expect("it ends").expect("migrated");
     create(&migrated).await;
     conn.close().await.expect("closed");
     migrated.close().await.expect("closed");

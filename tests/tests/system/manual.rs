@@ -66,12 +66,18 @@ impl Desk {
         shell
     }
 
-    /// What it prints; it must succeed.
-    async fn works(&self, typed: &str) -> String {
+    /// Whether it succeeds, and what it prints and complains about.
+    async fn run(&self, typed: &str) -> (bool, String, String) {
         let output = tokio::time::timeout(PATIENCE, self.shell(typed).output()).await;
         let output = output.unwrap_or_else(|_| panic!("it does not end: {typed}")).expect("a shell");
         let [out, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        assert!(output.status.success(), "{typed}\n{out}{errors}");
+        (output.status.success(), out, errors)
+    }
+
+    /// What it prints; it must succeed.
+    async fn works(&self, typed: &str) -> String {
+        let (succeeds, out, errors) = self.run(typed).await;
+        assert!(succeeds, "{typed}\n{out}{errors}");
         out
     }
 
@@ -169,9 +175,8 @@ async fn a_cluster_is_dumped_and_restored_by_the_commands_of_the_manual() {
     desk.works("spectrum-webhook project create --name kept").await;
     desk.works(dump).await;
     desk.works("spectrum-webhook project create --name later-and-kept").await;
-    let output = desk.shell("spectrum-webhook restored").output().await.expect("a shell");
-    let refused = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && refused.contains("1 dispatchers of this deployment run"), "{refused}");
+    let (succeeds, _, refused) = desk.run("spectrum-webhook restored").await;
+    assert!(!succeeds && refused.contains("dispatchers of this deployment still run (1)"), "{refused}");
     server.stop().await;
     let name = database.rsplit('/').next().expect("a name");
     postgres.execute("/postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));

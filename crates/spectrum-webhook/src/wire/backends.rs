@@ -279,7 +279,9 @@ impl Registry {
                 break;
             }
             if Instant::now() > until {
-                bail!("{living} dispatchers of this deployment run: stop all of its processes, and do it again");
+                bail!(
+                    "dispatchers of this deployment still run ({living}): stop all of its processes, and do it again"
+                );
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

@@ -1,9 +1,12 @@
 //! An upgrade: the next release migrates the database while this one runs, and processes are started again one by one.
 
+use std::time::Instant;
+
 use spectrum_webhook_testkit::process::run;
 use spectrum_webhook_testkit::services::shared;
 
 use super::stage::{Stage, settings};
+use crate::world::PATIENCE;
 
 /// What the migration of a next release may be, in one transaction as migrations are: columns and an index more for each
 /// table that there is, another table, and from which migration on a program works on it.
@@ -34,8 +37,10 @@ async fn the_schema_of_the_next_release_is_made_under_load_and_every_process_is_
     load.more(100).await;
     // As a migration does: whoever writes meanwhile is not waited for, and may be in the way.
     let next = format!("BEGIN; SET LOCAL lock_timeout = '500ms'; {NEXT}; COMMIT");
+    let begun = Instant::now();
     while let Err(said) = postgres.try_execute(&database, &next) {
-        assert!(said.contains("lock timeout") || said.contains("deadlock detected"), "{said}");
+        let in_the_way = said.contains("lock timeout") || said.contains("deadlock detected");
+        assert!(in_the_way && begun.elapsed() < PATIENCE, "{said}");
     }
     load.more(100).await;
     for number in 0..2 {
