@@ -2,22 +2,28 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "common/next.rs"]
+mod next;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use spectrum_webhook_core::delivery::{HeldDelivery, Message, Purpose};
+use spectrum_webhook_core::delivery::{DeliveryKey, HeldDelivery, Message, Purpose};
 use spectrum_webhook_core::ids::{
     Epoch, EventId, OwnerId, PartitionId, ProjectId, RegistryVersion, Sequence, WebhookId,
 };
 use spectrum_webhook_core::ordering::{Reading, Space};
 use spectrum_webhook_core::ports::{
-    Change, Directory as _, DirectoryError, Lease, NewWebhook, PortError, Project, Store as _, WebhookPatch,
+    Archived, Change, Directory as _, DirectoryError, Lease, NewWebhook, PortError, Project, Pruning, Store as _,
+    WebhookPatch,
 };
 use spectrum_webhook_core::shape::Shape;
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::{DisabledReason, SigningSecret};
 use spectrum_webhook_sql::{ConnectError, Database, MasterKey, PostgresOptions, SqlStore};
 use spectrum_webhook_testkit::services::{Postgres, PostgresSetup, shared};
+use sqlx::{AnyConnection, AssertSqlSafe};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -52,8 +58,8 @@ async fn register(store: &SqlStore, project: ProjectId, url: &str) -> Result<Web
     store.register(new, NOW).await.map(|_| id)
 }
 
-fn hold(project: ProjectId, webhook: WebhookId, sequence: i64) -> Change {
-    let message = Message {
+fn message(project: ProjectId) -> Message {
+    Message {
         id: EventId(Uuid::now_v7()),
         project,
         event_type: "messages".to_owned(),
@@ -62,7 +68,10 @@ fn hold(project: ProjectId, webhook: WebhookId, sequence: i64) -> Change {
         traceparent: None,
         purpose: Purpose::Event,
         body: b"{}".to_vec().into(),
-    };
+    }
+}
+
+fn hold(webhook: WebhookId, sequence: i64, message: Message) -> Change {
     let delivery = HeldDelivery { sequence: Sequence(sequence), attempts: 0, sent: false, space: Space(0), message };
     Change::Hold { webhook, delivery: Box::new(delivery) }
 }
@@ -83,7 +92,7 @@ async fn a_write_that_began_before_a_takeover_is_seen_by_it_or_refused() {
     for round in 0..20_i64 {
         let (old, new) = (lease(0, round * 10 + 1), lease(0, round * 10 + 2));
         store.take_over(&old).await.expect("take over");
-        let changes: Vec<Change> = (0..50).map(|row| hold(project, webhook, round * 1_000 + row)).collect();
+        let changes: Vec<Change> = (0..50).map(|row| hold(webhook, round * 1_000 + row, message(project))).collect();
         let before =
             store.read_backlog(webhook, &Reading::lowest(10_000), usize::MAX).await.expect("read").deliveries.len();
         let (written, taken) = tokio::join!(store.commit(&old, &changes), store.take_over(&new));
@@ -94,12 +103,70 @@ async fn a_write_that_began_before_a_takeover_is_seen_by_it_or_refused() {
             Err(error) => panic!("{error}"),
         };
         assert_eq!(found, expected as u64, "round {round}: what a takeover has not seen is not committed");
-        let late = store.commit(&old, &[hold(project, webhook, 1)]).await;
+        let late = store.commit(&old, &[hold(webhook, 1, message(project))]).await;
         assert!(matches!(late, Err(PortError::Fenced { .. })), "{late:?}");
         let read =
             store.read_backlog(webhook, &Reading::lowest(10_000), usize::MAX).await.expect("read").deliveries.len();
         assert_eq!(read, expected);
     }
+}
+
+/// Waits until somebody waits for what this connection has locked.
+async fn waited_for(holder: &mut AnyConnection, watcher: &mut AnyConnection) {
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(holder).await.expect("a process id");
+    let waits = format!("SELECT count(*) FROM pg_stat_activity WHERE {pid} = ANY (pg_blocking_pids(pid))");
+    let begun = Instant::now();
+    while sqlx::query_scalar::<_, i64>(AssertSqlSafe(&*waits)).fetch_one(&mut *watcher).await.expect("locks") == 0 {
+        assert!(begun.elapsed() < PATIENCE, "nobody waits for it");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_archived_event_that_is_held_and_delivered_while_its_time_ends_no_body_is_left() {
+    let url = shared().postgres().await.database().await;
+    let store = Arc::new(store(&url).await);
+    let project = project(&store).await;
+    let webhook = register(&store, project, "https://a.example/").await.expect("a webhook");
+    let (owner, other) = (lease(0, 1), lease(1, 1));
+    for lease in [&owner, &other] {
+        store.take_over(lease).await.expect("take over");
+    }
+    // One that comes late, one that rests in another partition, and one that nothing needs.
+    let [late, rests, alone] = [(); 3].map(|()| message(project));
+    let archived = |message: &Message| Archived {
+        sequence: Sequence(1),
+        message: Arc::new(message.clone()),
+        keep_until: Millis(NOW.0 + 1),
+    };
+    store.archive(&[&late, &rests, &alone].map(archived)).await.expect("archive");
+    store.commit(&other, &[hold(webhook, 1, rests)]).await.expect("hold");
+
+    let [mut partition, mut body, mut watcher] =
+        [next::connect(&url).await, next::connect(&url).await, next::connect(&url).await];
+    next::execute(&mut partition, "BEGIN").await;
+    next::execute(&mut partition, "UPDATE partitions SET epoch = epoch WHERE id = 1").await;
+    next::execute(&mut body, "BEGIN").await;
+    next::execute(&mut body, &format!("SELECT FROM events WHERE id = '{}' FOR KEY SHARE", alone.id)).await;
+
+    let pruning = Pruning { attempts_before: NOW, now: Millis(NOW.0 + 1), limit: 10 };
+    let pruner = tokio::spawn({
+        let store = store.clone();
+        async move { store.prune(pruning).await }
+    });
+    waited_for(&mut partition, &mut watcher).await;
+    store.commit(&owner, &[hold(webhook, 2, late.clone())]).await.expect("hold");
+    next::execute(&mut partition, "ROLLBACK").await;
+    waited_for(&mut body, &mut watcher).await;
+    let key = DeliveryKey { event: late.id, webhook };
+    store.commit(&owner, &[Change::Remove { key }]).await.expect("remove");
+    next::execute(&mut body, "ROLLBACK").await;
+    pruner.await.expect("it ends").expect("prune");
+
+    store.prune(pruning).await.expect("prune");
+    let left = "SELECT count(*) FROM events";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut watcher).await.expect("a count");
+    assert_eq!(left, 1, "the one that rests in a row");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +202,8 @@ async fn changes_of_webhooks_and_writes_of_many_partitions_do_not_block_one_anot
         let store = &store;
         async move {
             for round in 0..30 {
-                let mut changes: Vec<Change> = webhooks.iter().map(|webhook| hold(*project, *webhook, round)).collect();
+                let mut changes: Vec<Change> =
+                    webhooks.iter().map(|webhook| hold(*webhook, round, message(*project))).collect();
                 let webhook = webhooks[usize::try_from(round % 2).expect("0 or 1")];
                 changes.push(Change::Disable { webhook, reason: DisabledReason::Outage, at: NOW });
                 store.commit(lease, &changes).await.expect("commit");

@@ -4,7 +4,7 @@
 //! An event's row is needed while its `keep_until` is not 0, or while a row of backlog, set aside or dead letters points
 //! at it. Whoever takes away the last need deletes it. An owner takes rows away, pruning takes away time and closed dead
 //! letters: so that never both believe that the other still needs it, pruning holds the partition, as an owner's writes
-//! do.
+//! do, before it takes away anything of an event that has a row.
 
 use spectrum_webhook_core::ports::{Archived, Pruning};
 
@@ -75,18 +75,24 @@ async fn closed_letters(conn: &mut Conn, pruning: &Pruning) -> Result<u64, Fault
     Ok(found)
 }
 
-/// Those that a row needs go with it; the others now.
+/// Those that a row needs go with it; the others now. One that got its first row while this went on keeps its time, and
+/// is found again: its owner may take that row away at any moment, and has to see that no time is left.
 async fn expired(conn: &mut Conn, pruning: &Pruning) -> Result<u64, Fault> {
     let sql = "SELECT id FROM events WHERE keep_until > 0 AND keep_until <= $1 ORDER BY keep_until LIMIT $2";
     let events = distinct(past(conn, sql, pruning.now.0, pruning.limit).await?);
     for chunk in chunks(&events) {
-        hold_partitions(conn, chunk).await?;
+        let held = hold_partitions(conn, chunk).await?;
         let place = place_after(chunk, 1);
-        let is_past = format!("keep_until <= ${place}");
-        let unneeded = |list: &str| format!("DELETE FROM events WHERE id IN ({list}) AND {is_past} AND {UNNEEDED}");
+        let unneeded =
+            |list: &str| format!("DELETE FROM events WHERE id IN ({list}) AND keep_until <= ${place} AND {UNNEEDED}");
         run(conn, over_list(chunk, unneeded).bind(pruning.now.0)).await?;
-        let needed = |list: &str| format!("UPDATE events SET keep_until = 0 WHERE id IN ({list}) AND {is_past}");
-        run(conn, over_list(chunk, needed).bind(pruning.now.0)).await?;
+        if held.is_empty() {
+            continue;
+        }
+        let place = place_after(&held, 1);
+        let needed =
+            |list: &str| format!("UPDATE events SET keep_until = 0 WHERE id IN ({list}) AND keep_until <= ${place}");
+        run(conn, over_list(&held, needed).bind(pruning.now.0)).await?;
     }
     Ok(events.len() as u64)
 }
@@ -100,23 +106,28 @@ async fn past(conn: &mut Conn, sql: &'static str, time: i64, limit: u32) -> Resu
 }
 
 /// In one order, each once.
-fn distinct(mut events: Vec<String>) -> Vec<String> {
-    events.sort_unstable();
-    events.dedup();
-    events
+fn distinct(mut list: Vec<String>) -> Vec<String> {
+    list.sort_unstable();
+    list.dedup();
+    list
 }
 
 /// In PostgreSQL no owner of a partition in which these events rest writes from here on until the commit; what one
-/// wrote before is seen by the statements behind this one.
-async fn hold_partitions(conn: &mut Conn, events: &[String]) -> Result<(), Fault> {
+/// wrote before is seen by the statements behind this one. Returns those of them that rest in such a partition.
+async fn hold_partitions(conn: &mut Conn, events: &[String]) -> Result<Vec<String>, Fault> {
     let text = |list: &str| {
         format!(
-            "UPDATE partitions SET epoch = epoch WHERE id IN \
-             (SELECT partition_id FROM backlog WHERE event IN ({list}) \
-             UNION SELECT partition_id FROM set_aside WHERE event IN ({list}) \
-             UNION SELECT partition_id FROM dead_letters WHERE event IN ({list}))"
+            "SELECT event, CAST(partition_id AS TEXT) FROM backlog WHERE event IN ({list}) \
+             UNION SELECT event, CAST(partition_id AS TEXT) FROM set_aside WHERE event IN ({list}) \
+             UNION SELECT event, CAST(partition_id AS TEXT) FROM dead_letters WHERE event IN ({list})"
         )
     };
-    run(conn, over_list(events, text)).await?;
-    Ok(())
+    let rows = over_list(events, text).fetch_all(&mut *conn).await?;
+    let column = |place| rows.iter().map(|row| row.text(place)).collect::<Result<Vec<_>, _>>();
+    let (resting, partitions) = (distinct(column(0)?), distinct(column(1)?));
+    for chunk in chunks(&partitions) {
+        let text = |list: &str| format!("UPDATE partitions SET epoch = epoch WHERE CAST(id AS TEXT) IN ({list})");
+        run(conn, over_list(chunk, text)).await?;
+    }
+    Ok(resting)
 }
