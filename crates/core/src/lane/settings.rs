@@ -17,7 +17,7 @@ pub struct LaneSettings {
     pub outage_after: u32,
     /// The waits between the probes of an outage.
     pub probe: Schedule,
-    /// How long an outage may last before the webhook is disabled, in milliseconds.
+    /// How long an outage may last, in milliseconds: the first probe that fails after it disables the webhook.
     pub outage_budget: u64,
     /// How old the events of a disabled webhook's backlog may become, in milliseconds.
     pub keep: u64,

@@ -73,6 +73,8 @@ pub(super) struct Current {
     pub(super) phase: Phase,
     /// It was taken in an outage, to see whether that is over.
     pub(super) probe: bool,
+    /// When its last attempt was asked for.
+    pub(super) asked: Millis,
 }
 
 impl Current {

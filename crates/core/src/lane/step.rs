@@ -367,7 +367,7 @@ impl Lane {
     pub(super) fn try_at(&mut self, due: Mono, item: Item) {
         let probe = self.health == Health::Outage;
         self.resume.remove(&item.event);
-        self.current.insert(item.key, Current { item, phase: Phase::Waiting(due), probe });
+        self.current.insert(item.key, Current { item, phase: Phase::Waiting(due), probe, asked: self.wall });
     }
 
     fn go_on_in_outage(&mut self, now: Now, out: &mut Actions) -> bool {
@@ -386,11 +386,8 @@ impl Lane {
             self.commit(Vec::new(), Vec::new(), 0, out);
             return true;
         }
-        let Some(outage) = self.outage.filter(|outage| now.mono >= outage.next) else { return false };
-        let budget = i64::try_from(self.settings.outage_budget).unwrap_or(i64::MAX);
-        if now.wall.0 >= outage.since.0.saturating_add(budget) {
-            self.disable(now, crate::webhook::DisabledReason::Outage, Vec::new(), Vec::new(), 0, out);
-            return true;
+        if self.outage.is_some_and(|outage| now.mono < outage.next) {
+            return false;
         }
         match self.take_head(out) {
             Next::Item(item) => {
@@ -432,6 +429,7 @@ impl Lane {
         };
         let Some(current) = self.current.get_mut(&key) else { return };
         current.phase = Phase::Attempting(attempt);
+        current.asked = self.wall;
         let item = &mut current.item;
         // What has a row needs no second copy here; what has none is needed for a hold.
         let message = if item.held { item.message.take() } else { item.message.clone() };

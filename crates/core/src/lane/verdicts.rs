@@ -22,7 +22,7 @@ use crate::webhook::DisabledReason;
 
 impl Lane {
     pub(super) fn ended(&mut self, now: Now, key: OrderKey, ended: Ended, chance: &mut dyn Chance, out: &mut Actions) {
-        let Some(Current { item, probe, .. }) = self.current.remove(&key) else { return };
+        let Some(Current { item, probe, asked, .. }) = self.current.remove(&key) else { return };
         self.last = Some(ended.last());
         match classify(ended) {
             Verdict::Delivered => self.delivered(now, item, out),
@@ -33,9 +33,11 @@ impl Lane {
                     out.push(super::Action::Settle { event: item.event });
                 }
             }
-            Verdict::Retriable { retry_after } => self.failed(now, (item, probe), (ended, retry_after), chance, out),
-            Verdict::Fatal => self.give_up(now, item, false, chance, out),
-            Verdict::Gone => self.give_up(now, item, true, chance, out),
+            Verdict::Retriable { retry_after } => {
+                self.failed(now, (item, probe.then_some(asked)), (ended, retry_after), chance, out);
+            }
+            Verdict::Fatal => self.give_up(now, item, None, chance, out),
+            Verdict::Gone => self.give_up(now, item, Some(asked), chance, out),
         }
     }
 
@@ -72,7 +74,7 @@ impl Lane {
     fn failed(
         &mut self,
         now: Now,
-        (mut item, probe): (Item, bool),
+        (mut item, probe): (Item, Option<Millis>),
         (ended, retry_after): (Ended, Option<u64>),
         chance: &mut dyn Chance,
         out: &mut Actions,
@@ -89,8 +91,8 @@ impl Lane {
         if self.health == Health::Outage {
             self.put_back(item);
             // What was under way when the outage began is no probe of it.
-            if probe {
-                self.probe_failed(now, ended, chance);
+            if let Some(asked) = probe {
+                self.probe_failed(now, asked, ended, chance, out);
             }
             return;
         }
@@ -192,8 +194,13 @@ impl Lane {
         Some(Change::SetAside { key: self.key(item.event), attempts: item.attempts, last, at: now.wall })
     }
 
-    fn probe_failed(&mut self, now: Now, ended: Ended, chance: &mut dyn Chance) {
+    fn probe_failed(&mut self, now: Now, asked: Millis, ended: Ended, chance: &mut dyn Chance, out: &mut Actions) {
         let Some(outage) = self.outage else { return };
+        let budget = i64::try_from(self.settings.outage_budget).unwrap_or(i64::MAX);
+        if now.wall.0 >= outage.since.0.saturating_add(budget) {
+            self.disable(now, (DisabledReason::Outage, asked), Vec::new(), Vec::new(), 0, out);
+            return;
+        }
         // A probe that was sent says that the URL answers again, if badly: the evidence must then be the events'.
         let proven = self.exhausted >= self.settings.outage_after || !ended.sent();
         let probes = outage.probes.saturating_add(1);
@@ -206,7 +213,8 @@ impl Lane {
         self.outage = Some(Outage { next: now.mono.plus(wait), next_wall, ..outage });
     }
 
-    fn give_up(&mut self, now: Now, mut item: Item, gone: bool, chance: &mut dyn Chance, out: &mut Actions) {
+    /// `gone`: for ever, as the attempt said that was asked for then.
+    fn give_up(&mut self, now: Now, mut item: Item, gone: Option<Millis>, chance: &mut dyn Chance, out: &mut Actions) {
         self.failing = true;
         let key = self.key(item.event);
         let mut changes = Vec::new();
@@ -228,8 +236,8 @@ impl Lane {
             self.forget_read();
             self.schedule_probe(now, outage, chance);
         }
-        if gone {
-            self.disable(now, DisabledReason::Gone, changes, settles, 1, out);
+        if let Some(asked) = gone {
+            self.disable(now, (DisabledReason::Gone, asked), changes, settles, 1, out);
         } else {
             self.commit(changes, settles, 1, out);
         }
@@ -239,7 +247,7 @@ impl Lane {
     pub(super) fn disable(
         &mut self,
         now: Now,
-        reason: DisabledReason,
+        (reason, judged): (DisabledReason, Millis),
         mut changes: Vec<Change>,
         settles: Vec<EventId>,
         buries: u64,
@@ -250,7 +258,7 @@ impl Lane {
             self.set_aside = 0;
             self.forget_read();
         }
-        changes.push(Change::Disable { webhook: self.webhook, reason, at: now.wall });
+        changes.push(Change::Disable { webhook: self.webhook, reason, judged, at: now.wall });
         if self.status == Status::Enabled {
             self.status = Status::Disabled;
         }

@@ -105,12 +105,15 @@ pub enum Change {
         /// When.
         at: Millis,
     },
-    /// Disables the webhook, if it is enabled, and raises its project's registry version.
+    /// Disables the webhook and raises its project's registry version, if it is enabled and was not changed since it was
+    /// judged: a person may have given it another URL, or enabled it again.
     Disable {
         /// The webhook.
         webhook: WebhookId,
         /// Why.
         reason: DisabledReason,
+        /// When the attempt that speaks against it was asked for.
+        judged: Millis,
         /// When.
         at: Millis,
     },

@@ -56,7 +56,7 @@ impl Commit<'_> {
                 self.note_outage(webhook, record, at).await?;
                 self.lane(webhook, record).await
             }
-            Change::Disable { webhook, reason, at } => self.disable(webhook, reason, at).await,
+            Change::Disable { webhook, reason, judged, at } => self.disable(webhook, reason, judged, at).await,
             Change::Drop { webhook, limit } => self.drop_rows(webhook, limit).await,
             Change::Expire { webhook, before, at, limit } => self.expire(webhook, before, at, limit).await,
             Change::Steer { ref message, at, limit, ref outcome } => {
@@ -233,15 +233,21 @@ impl Commit<'_> {
         Ok(())
     }
 
-    async fn disable(&mut self, webhook: WebhookId, reason: DisabledReason, at: Millis) -> Result<(), Fault> {
+    async fn disable(
+        &mut self,
+        webhook: WebhookId,
+        reason: DisabledReason,
+        judged: Millis,
+        at: Millis,
+    ) -> Result<(), Fault> {
         let project = "SELECT project FROM webhooks WHERE id = $1";
         let row = sqlx::query(project).bind(webhook.to_string()).fetch_optional(&mut *self.conn).await?;
         let Some(row) = row else { return Ok(()) };
         let project = ProjectId(row.uuid(0)?);
         lock(self.conn, project).await?;
         let sql = "UPDATE webhooks SET disabled_at = $2, disabled_reason = $3, updated_at = $2 \
-                   WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL";
-        let statement = sqlx::query(sql).bind(webhook.to_string()).bind(at.0).bind(reason.code());
+                   WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL AND updated_at <= $4";
+        let statement = sqlx::query(sql).bind(webhook.to_string()).bind(at.0).bind(reason.code()).bind(judged.0);
         if run(self.conn, statement).await? == 0 {
             return Ok(());
         }

@@ -125,6 +125,31 @@ async fn gone_disables_the_webhook_and_what_comes_later_waits_for_it() {
 }
 
 #[tokio::test]
+async fn gone_that_the_old_url_says_does_not_disable_the_new_one() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = Server::start(Settings::quick()).await;
+    let client = server.client();
+    let receiver = Receiver::on_loopback(|_: &Recorded| Reply::ok()).expect("a receiver");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let project = server.create_project("moved").await;
+    let hook = client.register(&project, &format!("http://{address}/old")).await;
+    accept(&client, &project, text("moved", 0)).await;
+    let (mut stream, _) = tokio::time::timeout(PATIENCE, listener.accept()).await.expect("in time").expect("a call");
+    assert!(stream.read(&mut vec![0; 64 << 10]).await.expect("a request") > 0);
+    client.patch(&project, &hook.id, &json!({ "webhookUrl": receiver.url("/new") })).await.expect_data(200);
+    stream.write_all(b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n").await.expect("an answer");
+    client.wait_for_metric("deliveries_dead_total", |dead| dead == 1, PATIENCE).await;
+
+    let next = accept(&client, &project, text("moved", 1)).await;
+    taken(&receiver, "/new", 1).await;
+    let got = receiver.look(|memory| memory.at("/new").next().map(|request| request.body.clone()));
+    assert_eq!(got, Some(next.body));
+    let listed = client.list(&project).await;
+    assert_eq!((&listed[0]["enabled"], &listed[0]["status"]), (&json!(true), &json!("enabled")), "{listed:?}");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_http_is_tried_again() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let server = Server::start(Settings::quick()).await;

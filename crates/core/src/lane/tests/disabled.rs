@@ -6,6 +6,7 @@ use crate::ids::Sequence;
 use crate::lane::{Attempted, Health, Input, LaneSettings, Status};
 use crate::ordering::Space;
 use crate::time::Millis;
+use crate::webhook::DisabledReason;
 
 const DAY: u64 = 24 * 3_600_000;
 
@@ -77,6 +78,23 @@ fn news_from_before_a_disabling_write_does_not_undo_it() {
     bench.change(Status::Enabled);
     bench.flow();
     assert_eq!(bench.tried, [1, 2], "what is read after it counts");
+}
+
+#[test]
+fn what_was_said_before_a_person_changed_the_webhook_does_not_disable_it() {
+    let mut bench = Bench::new();
+    bench.deliver(2);
+    bench.pass(10);
+    bench.store.changed = bench.now.wall;
+    bench.answers(410);
+    bench.settle_down();
+    assert_eq!((bench.store.disabled, bench.dead_letters()), (None, vec![1]));
+    bench.change(Status::Enabled);
+    bench.settle_down();
+    assert_eq!(bench.open().event, 2, "what is read after it counts");
+    bench.answers(410);
+    bench.settle_down();
+    assert_eq!(bench.store.disabled, Some(DisabledReason::Gone), "and so does what is said then");
 }
 
 #[test]

@@ -423,6 +423,7 @@ impl World {
     }
 
     fn change(&mut self, status: Status) {
+        self.store.changed = self.now.wall;
         match status {
             Status::Enabled => self.store.disabled = None,
             Status::Disabled => self.store.disabled = Some(crate::webhook::DisabledReason::Manual),

@@ -6,6 +6,7 @@ use crate::delivery::{Command, DeadReason, HeldDelivery, Message, Purpose};
 use crate::ids::{EventId, ProjectId, Sequence, WebhookId};
 use crate::ordering::{OrderKey, Ordering, Reading};
 use crate::ports::{Change, Committed, LaneRecord, RestingLane};
+use crate::time::Millis;
 use crate::webhook::DisabledReason;
 
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) struct ModelStore {
     pub(super) dead: BTreeMap<EventId, (DeadReason, u32)>,
     pub(super) record: Option<LaneRecord>,
     pub(super) disabled: Option<DisabledReason>,
+    /// When a person changed the webhook.
+    pub(super) changed: Millis,
     pub(super) highest: Sequence,
     /// What people wanted and was done to the end.
     pub(super) steered: BTreeSet<EventId>,
@@ -65,8 +68,10 @@ impl ModelStore {
                 }
             }
             Change::Lane { record, .. } => self.record = *record,
-            Change::Disable { reason, .. } => {
-                self.disabled.get_or_insert(*reason);
+            Change::Disable { reason, judged, .. } => {
+                if self.changed <= *judged {
+                    self.disabled.get_or_insert(*reason);
+                }
             }
             Change::Drop { limit, .. } => {
                 self.record = None;

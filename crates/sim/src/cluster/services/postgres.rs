@@ -145,7 +145,9 @@ impl Postgres {
                 }
             }
             Change::Lane { webhook, record, .. } => self.lane(partition, *webhook).record = *record,
-            Change::Disable { webhook, reason, at } => self.disable(*webhook, *reason, *at, committed),
+            Change::Disable { webhook, reason, judged, at } => {
+                self.disable(*webhook, (*reason, *judged), *at, committed);
+            }
             Change::Drop { webhook, limit } => {
                 let lane = self.lane(partition, *webhook);
                 let rows = lane.backlog.len() + lane.set_aside.len();
@@ -170,9 +172,15 @@ impl Postgres {
         }
     }
 
-    fn disable(&mut self, webhook: WebhookId, reason: DisabledReason, at: Millis, committed: &mut Committed) {
+    fn disable(
+        &mut self,
+        webhook: WebhookId,
+        (reason, judged): (DisabledReason, Millis),
+        at: Millis,
+        committed: &mut Committed,
+    ) {
         let Some(known) = self.webhooks.get_mut(&webhook) else { return };
-        if known.deleted || known.webhook.disabled.is_some() {
+        if known.deleted || known.webhook.disabled.is_some() || known.webhook.updated_at > judged {
             return;
         }
         known.webhook.disabled = Some((at, reason));
@@ -237,7 +245,10 @@ impl Postgres {
         edit: Edit,
         now: Millis,
     ) -> Option<RegistryVersion> {
-        let known = self.webhooks.get_mut(&id).filter(|known| !known.deleted);
+        let mut known = self.webhooks.get_mut(&id).filter(|known| !known.deleted);
+        if let Some(known) = &mut known {
+            known.webhook.updated_at = now;
+        }
         match (edit, known) {
             (Edit::Register { url, secret, ordering }, _) => {
                 let version = self.raise_version(project);
