@@ -268,7 +268,21 @@ impl Commit<'_> {
         self.committed.dropped += self.delete_rows(&ON_THE_WAY, webhook, &events).await?;
         self.committed.more |= events.len() as u64 >= u64::from(limit);
         self.delete_bodies(&events).await?;
+        self.end_with(webhook).await?;
         self.lane(webhook, None).await
+    }
+
+    /// What was going on ended with its webhook: otherwise it would never become old enough to be pruned.
+    async fn end_with(&mut self, webhook: WebhookId) -> Result<(), Fault> {
+        for sql in [
+            "UPDATE outages SET until = (SELECT deleted_at FROM webhooks w WHERE w.id = $1) \
+             WHERE webhook = $1 AND until IS NULL",
+            "UPDATE steerings SET done_at = (SELECT deleted_at FROM webhooks w WHERE w.id = $1) \
+             WHERE webhook = $1 AND done_at IS NULL",
+        ] {
+            run(self.conn, sqlx::query(sql).bind(webhook.to_string())).await?;
+        }
+        Ok(())
     }
 
     /// Deletes the webhook's rows of these events from these tables.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use spectrum_webhook_core::attempt::Failure;
 use spectrum_webhook_core::delivery::{Command, DeadReason, Fault, LastAttempt, Message, Purpose, Steering};
 use spectrum_webhook_core::ordering::Reading;
-use spectrum_webhook_core::ports::{Change, LaneMode, LaneRecord};
+use spectrum_webhook_core::ports::{Change, LaneMode, LaneRecord, Pruning};
 use spectrum_webhook_core::time::Millis;
 
 use super::samples::{NOW, key};
@@ -25,6 +25,7 @@ pub(super) async fn checks(fixture: &dyn Fixture<StoreWorld>) {
         expiring_buries_the_old_ones_in_steps,
         a_skip_makes_one_dead_letter_and_can_be_repeated,
         a_steered_drop_goes_in_steps_and_what_it_dropped_stays_settled,
+        a_steered_drop_whose_webhook_is_deleted_is_done_and_forgotten_with_the_log,
         a_resumption_is_known_to_be_done,
     );
 }
@@ -238,6 +239,21 @@ async fn a_steered_drop_goes_in_steps_and_what_it_dropped_stays_settled(world: S
     for message in &messages {
         assert!(scene.has_row(message).await, "a copy that comes again is settled");
     }
+}
+
+async fn a_steered_drop_whose_webhook_is_deleted_is_done_and_forgotten_with_the_log(world: StoreWorld) {
+    let scene = Scene::new(world, 1).await;
+    let webhook = scene.webhooks[0];
+    scene.hold(&[1, 2, 3]).await;
+    let (order, drop) = steer(&scene, Command::Drop(NOW));
+    assert!(scene.commit(&[drop]).await.more);
+    assert!(!scene.has_row(&order).await, "it is not done");
+    scene.world.directory.delete(scene.project, webhook, NOW).await.expect("delete");
+    scene.commit(&[Change::Drop { webhook, limit: 10 }]).await;
+    assert!(scene.has_row(&order).await, "nothing of it is left to be done");
+    let pruning = Pruning { attempts_before: Millis(NOW.0 + 1), now: NOW, limit: 10 };
+    scene.world.store.prune(pruning).await.expect("prune");
+    assert!(!scene.has_row(&order).await);
 }
 
 async fn a_resumption_is_known_to_be_done(world: StoreWorld) {

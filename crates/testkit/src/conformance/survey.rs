@@ -6,7 +6,7 @@ use std::sync::Arc;
 use spectrum_webhook_core::attempt::{AttemptRecord, Ended, Failure};
 use spectrum_webhook_core::ids::OwnerId;
 use spectrum_webhook_core::ports::{
-    Change, Counts, Fleet, LaneMode, LaneRecord, Member, Outage, OutageKey, Scope, Survey,
+    Change, Counts, Fleet, LaneMode, LaneRecord, Member, Outage, OutageKey, Pruning, Scope, Survey,
 };
 use spectrum_webhook_core::rates::Span;
 use spectrum_webhook_core::time::Millis;
@@ -132,6 +132,12 @@ async fn an_outage_is_in_the_history_from_its_beginning_to_its_end(world: Survey
     let directory = &here.seen.scene.world.directory;
     directory.delete(project, webhook, Millis(230)).await.expect("delete");
     assert_eq!(here.outages(Scope::Webhook(webhook)).await[0].until, Some(Millis(230)));
+    // The last of it goes with what the webhook leaves, and that with the log.
+    here.seen.scene.commit(&[Change::Drop { webhook, limit: 10 }]).await;
+    assert_eq!(here.outages(Scope::Webhook(webhook)).await[0].until, Some(Millis(230)));
+    let pruning = Pruning { attempts_before: Millis(201), now: NOW, limit: 10 };
+    here.seen.scene.world.store.prune(pruning).await.expect("prune");
+    assert_eq!(here.outages(Scope::Deployment).await, []);
 }
 
 async fn outages_come_page_by_page(world: SurveyWorld) {
