@@ -158,10 +158,7 @@ async fn begin_resend(conn: &mut Conn, key: Key, proposed: EventId) -> Result<Op
         return Ok(None);
     }
     let found = letter(conn, key).await?;
-    Ok(found.map(|(letter, message)| {
-        let id = letter.resent_as.unwrap_or(proposed);
-        Resending { id, again: id != proposed, message }
-    }))
+    Ok(found.map(|(letter, message)| Resending { id: letter.resent_as.unwrap_or(proposed), message }))
 }
 
 async fn end_resend(conn: &mut Conn, webhook: WebhookId, id: EventId, at: Millis) -> Result<(), Fault> {

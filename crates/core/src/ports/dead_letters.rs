@@ -64,13 +64,12 @@ pub struct LetterQuery {
     pub limit: u32,
 }
 
-/// A resend of a dead letter that was begun: its message is to be published.
+/// A resend of a dead letter that was begun, perhaps not for the first time: its message is to be published, and may be in
+/// the queue already.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Resending {
     /// The id of the resend.
     pub id: EventId,
-    /// It was begun before: its message may be in the queue.
-    pub again: bool,
     /// The message that died, with its body.
     pub message: Message,
 }

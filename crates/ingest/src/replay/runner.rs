@@ -48,7 +48,7 @@ pub(crate) async fn run(shared: Arc<Shared>, process: OwnerId, stop: Cancellatio
             let runner = job_id(process, jobs);
             match shared.ports.replays.claim(runner, now, until(now)).await {
                 Ok(Some(replay)) => {
-                    let job = Job { shared: Arc::clone(&shared), runner, stop: stop.clone(), replay, first: true };
+                    let job = Job { shared: Arc::clone(&shared), runner, stop: stop.clone(), replay };
                     running.spawn(job.run());
                 }
                 Ok(None) => break,
@@ -79,8 +79,6 @@ struct Job {
     runner: OwnerId,
     stop: CancellationToken,
     replay: Replay,
-    /// Whoever ran it before may have sent what comes first.
-    first: bool,
 }
 
 /// Why a step did not go on.
@@ -117,7 +115,6 @@ impl Job {
                     tracing::warn!(replay = %id, why, "a replay waits");
                     // It is held meanwhile, or someone else takes it.
                     next = begun + AGAIN;
-                    self.first = true;
                 }
             }
         }
@@ -168,7 +165,6 @@ impl Job {
         }
         if !self.stop.is_cancelled() {
             self.replay.cursor = Some(cursor);
-            self.first = false;
         }
         self.note(sent, self.replay.cursor).await?;
         Ok(sent)
@@ -206,7 +202,8 @@ impl Job {
             event_type: message.event_type,
             traceparent: message.traceparent,
             body: message.body,
-            again: self.first,
+            // Whoever ran it before may have sent it, and may still be sending what its last step has left.
+            again: true,
         };
         self.shared.publish_extra(project, extra).await?;
         Ok(1)

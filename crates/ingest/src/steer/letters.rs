@@ -166,7 +166,8 @@ pub(crate) async fn discard(State(ingest): State<Ingest>, ids: Ids, headers: Hea
         let step = letters.discard(project, webhook, named.as_deref(), &reason, at, STEP).await;
         let step = step.map_err(|error| Problem::unavailable(&error))?;
         discarded += step;
-        if named.is_some() || step < u64::from(STEP) {
+        // A step may find some that another closes meanwhile: only one that closes none says that none is left.
+        if named.is_some() || step == 0 {
             break;
         }
     }
@@ -196,7 +197,7 @@ impl Shared {
                 ),
             });
         };
-        let Resending { id, again, message } = resending;
+        let Resending { id, message } = resending;
         let event_id = message.event();
         let purpose = Purpose::Directed(Directed { webhook, event: event_id });
         let extra = Extra {
@@ -205,7 +206,8 @@ impl Shared {
             purpose,
             traceparent: message.traceparent,
             body: message.body,
-            again,
+            // Whoever began it before, or at the same time, may have published it.
+            again: true,
         };
         self.publish_extra(project, extra).await?;
         tracing::info!(project = %project.id, %webhook, event = %event_id, resend = %id, "a dead letter was sent again");

@@ -77,6 +77,14 @@ async fn a_store_that_is_down_is_named_and_nothing_is_published() {
 }
 
 #[tokio::test]
+async fn a_dead_letters_resend_is_looked_up_as_somebody_else_may_have_published_it() {
+    let api = api();
+    let resend = format!("{}/dead-letters/{LETTER}/resend", webhook(&api).await);
+    assert_eq!(api.call("POST", &resend, "").await.status.as_u16(), 202);
+    assert!(api.world.published.lock()[0].1.again);
+}
+
+#[tokio::test]
 async fn all_dead_letters_are_discarded_in_steps() {
     let api = api();
     let path = webhook(&api).await;

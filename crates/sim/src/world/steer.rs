@@ -84,10 +84,10 @@ impl World {
         let Some(letter) = self.call(async move { store.letters(&query).await })?.pop() else { return Ok(()) };
         let store = ports.store.clone();
         let begun = self.call(async move { store.begin_resend(project, webhook, letter.id, proposed).await })?;
-        let Some(Resending { id, again, message }) = begun else { return Ok(()) };
+        let Some(Resending { id, message }) = begun else { return Ok(()) };
         self.trace(&format!("{} sends {} again as {}", short(webhook), short(letter.id), short(id)));
         let purpose = Purpose::Directed(Directed { webhook, event: message.event() });
-        let took = self.publish_extra(ports, webhook, id, again, purpose, message.body.clone());
+        let took = self.publish_extra(ports, webhook, id, true, purpose, message.body.clone());
         if took.as_ref().is_ok_and(|took| *took) {
             self.checker.resent(self.now, project, webhook, id, &message.body);
         }
