@@ -11,10 +11,20 @@ use spectrum_webhook_core::ports::{Archived, Pruning};
 use crate::error::Fault;
 use crate::sql::{Columns as _, Conn, chunks, over_list, place_after, run, run_plain, run_rows};
 
+/// What is archived again stays longer, and its later place counts: that of an owner who has lost the partition may arrive
+/// behind that of the next one.
+macro_rules! prolonged {
+    () => {
+        "keep_until = excluded.keep_until, \
+         sequence = CASE WHEN events.sequence < excluded.sequence THEN excluded.sequence ELSE events.sequence END"
+    };
+}
+pub(super) use prolonged;
+
 /// Archives events, or prolongs their time. A row that is there already has the same event in it.
 pub(super) async fn keep(conn: &mut Conn, events: Vec<Archived>) -> Result<(), Fault> {
     let head = "INSERT INTO events (id, project, event_type, accepted_at, registry, traceparent, sequence, keep_until, body) VALUES ";
-    let tail = " ON CONFLICT (id) DO UPDATE SET keep_until = excluded.keep_until, sequence = excluded.sequence";
+    let tail = concat!(" ON CONFLICT (id) DO UPDATE SET ", prolonged!());
     // One event comes once in a statement: PostgreSQL updates no row twice.
     let mut events = events;
     events.sort_by_key(|event| event.message.id);

@@ -4,6 +4,7 @@
 use spectrum_webhook_core::attempt::{AttemptRecord, Ended};
 use spectrum_webhook_core::ports::Archived;
 
+use super::archive::prolonged;
 use crate::database::Database;
 use crate::error::Fault;
 
@@ -73,11 +74,11 @@ fn insert_attempts(conn: &rusqlite::Connection, attempts: &[AttemptRecord]) -> R
 }
 
 fn insert_events(conn: &rusqlite::Connection, events: &[Archived]) -> Result<(), Fault> {
-    let mut insert = conn.prepare_cached(
+    let mut insert = conn.prepare_cached(concat!(
         "INSERT INTO events (id, project, event_type, accepted_at, registry, traceparent, sequence, keep_until, body) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-         ON CONFLICT (id) DO UPDATE SET keep_until = excluded.keep_until, sequence = excluded.sequence",
-    )?;
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET ",
+        prolonged!(),
+    ))?;
     for Archived { sequence, message, keep_until } in events {
         insert.execute(rusqlite::params![
             message.id.to_string(),
