@@ -10,7 +10,7 @@ use spectrum_webhook_core::ids::OwnerId;
 use spectrum_webhook_core::ports::{Counts, Fleet, Member, Reach};
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_dispatcher::Clock;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How often it says so.
@@ -43,9 +43,21 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Says it from now on.
-    pub(crate) fn start(fleet: Arc<dyn Fleet>, id: OwnerId, reported: Reported, clock: Clock) -> Self {
-        let task = tokio::spawn(report(Arc::clone(&fleet), id, reported, clock));
+    /// Says it now, if the register answers, and from now on.
+    pub(crate) async fn start(fleet: Arc<dyn Fleet>, id: OwnerId, reported: Reported, clock: Clock) -> Self {
+        let (host, started_at) = (host(), clock.now().wall);
+        report(fleet.as_ref(), (id, &host, started_at), &reported, clock).await;
+        let task = tokio::spawn({
+            let fleet = Arc::clone(&fleet);
+            async move {
+                let mut ticks = interval_at(Instant::now() + EVERY, EVERY);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    ticks.tick().await;
+                    report(fleet.as_ref(), (id, &host, started_at), &reported, clock).await;
+                }
+            }
+        });
         Self { fleet, id, task: AbortOnDropHandle::new(task) }
     }
 
@@ -58,32 +70,26 @@ impl Reporter {
     }
 }
 
-async fn report(fleet: Arc<dyn Fleet>, id: OwnerId, reported: Reported, clock: Clock) {
-    let (host, started_at) = (host(), clock.now().wall);
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let now = clock.now().wall;
-        let services = reported.services.iter().map(|reach| (reach.service().to_owned(), reach.state().err()));
-        let member = Member {
-            id,
-            role: reported.role.to_owned(),
-            host: host.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_at,
-            seen_at: now,
-            partitions: (reported.partitions)(),
-            services: services.collect(),
-            keys: (reported.keys)(),
-            counts: counts(&reported.registry),
-        };
-        let before = Millis(now.0.saturating_sub(FORGOTTEN));
-        match timeout(PATIENCE, fleet.report(&member, before)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "this process is not in the register of processes"),
-            Err(_) => tracing::debug!("the register of processes does not answer"),
-        }
+async fn report(fleet: &dyn Fleet, (id, host, started_at): (OwnerId, &str, Millis), reported: &Reported, clock: Clock) {
+    let now = clock.now().wall;
+    let services = reported.services.iter().map(|reach| (reach.service().to_owned(), reach.state().err()));
+    let member = Member {
+        id,
+        role: reported.role.to_owned(),
+        host: host.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at,
+        seen_at: now,
+        partitions: (reported.partitions)(),
+        services: services.collect(),
+        keys: (reported.keys)(),
+        counts: counts(&reported.registry),
+    };
+    let before = Millis(now.0.saturating_sub(FORGOTTEN));
+    match timeout(PATIENCE, fleet.report(&member, before)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "this process is not in the register of processes"),
+        Err(_) => tracing::debug!("the register of processes does not answer"),
     }
 }
 

@@ -151,6 +151,29 @@ async fn what_was_begun_of_a_source_that_was_served_since_is_refused() {
 }
 
 #[tokio::test]
+async fn a_move_whose_source_was_given_back_meanwhile_does_not_end() {
+    let (from, to, other) = (folder(), folder(), folder());
+    let source = open(&from).await;
+    fill(&source, &from).await;
+    let (database, elsewhere) = (target(&to).await, target(&other).await);
+    let begin = |target: &Database| Move::begin(source.database.clone(), target.clone(), PARTITIONS, NOW);
+    let mut moving = begin(&database).await.expect("begin");
+    while moving.carry().await.expect("carry").is_some() {}
+    assert!(source.store.undo_move().await.expect("undone"));
+    assert!(matches!(moving.finish(NOW).await, Err(MoveError::OtherMove)));
+    assert_eq!(source.store.standing().await.expect("a standing"), Standing::Whole);
+    let mut second = begin(&elsewhere).await.expect("begin");
+    while second.carry().await.expect("carry").is_some() {}
+    assert!(matches!(moving.finish(NOW).await, Err(MoveError::OtherMove)));
+    second.finish(NOW).await.expect("the end");
+    assert_eq!(SqlStore::new(database.clone()).standing().await.expect("a standing"), Standing::Arriving);
+    for database in [database, elsewhere] {
+        database.abandon().await;
+    }
+    source.abandon().await;
+}
+
+#[tokio::test]
 async fn a_target_with_rows_is_refused_and_the_source_is_not_marked() {
     let (from, to) = (folder(), folder());
     let (source, used) = (open(&from).await, open(&to).await);

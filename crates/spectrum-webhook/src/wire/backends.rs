@@ -123,7 +123,7 @@ impl Backends {
 }
 
 /// Refuses a deployment that is on its way from or to another one.
-async fn may_be_used(store: &SqlStore) -> anyhow::Result<()> {
+pub(super) async fn may_be_used(store: &SqlStore) -> anyhow::Result<()> {
     match store.standing().await? {
         Standing::Whole => Ok(()),
         Standing::Arriving => bail!(

@@ -29,8 +29,8 @@ use spectrum_webhook_ingest::{self as ingest, Ingest, OperatorToken};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use backends::Backends;
 pub(crate) use backends::Registry as ProjectRegistry;
+use backends::{Backends, may_be_used};
 use keys::MasterKeys;
 
 use crate::config::Settings;
@@ -114,12 +114,27 @@ impl Node {
         let spans = traces.as_ref().map(Traces::spans);
         let backends = Backends::open(settings).await?;
         match Parts::new(role, settings, registry, &backends, spans) {
-            Ok(Parts { ingest, dispatcher, keepers, looks }) => {
-                let dispatcher = dispatcher.map(|mut parts| {
+            Ok(Parts { ingest, dispatcher: parts, keepers, looks }) => {
+                let dispatcher = Arc::new(Mutex::new(None));
+                let reported = Reported {
+                    role: role.name(),
+                    registry: registry.clone(),
+                    services: backends.services.clone(),
+                    partitions: held(&dispatcher),
+                    keys: known(&backends.keys),
+                };
+                let owner = OwnerId(Uuid::now_v7());
+                let reporter = Reporter::start(backends.store.clone(), owner, reported, Clock::default()).await;
+                // A move that began while the services were connected sees this process from here on, or is seen.
+                if let Err(error) = may_be_used(&backends.store).await {
+                    reporter.leave().await;
+                    backends.abandon().await;
+                    return Err(error);
+                }
+                *dispatcher.lock() = parts.map(|mut parts| {
                     parts.ports = between(parts.ports);
                     Dispatcher::start(parts)
                 });
-                let dispatcher = Arc::new(Mutex::new(dispatcher));
                 let background = ingest.as_ref().map(ingest::Background::start);
                 let (key, other_keys) = backends.keys.sessions();
                 let dashboard = ingest.as_ref().filter(|_| settings.dashboard).map(|_| dashboard::Settings {
@@ -130,15 +145,6 @@ impl Node {
                     partitions: settings.partitions,
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 });
-                let reported = Reported {
-                    role: role.name(),
-                    registry: registry.clone(),
-                    services: backends.services.clone(),
-                    partitions: held(&dispatcher),
-                    keys: known(&backends.keys),
-                };
-                let owner = OwnerId(Uuid::now_v7());
-                let reporter = Reporter::start(backends.store.clone(), owner, reported, Clock::default());
                 Ok(Self { backends, ingest, dashboard, background, dispatcher, keepers, reporter, traces, looks })
             }
             Err(error) => {

@@ -208,7 +208,13 @@ impl Target {
     /// When the target cannot take it.
     pub(crate) async fn begin(&self, source: &Source) -> anyhow::Result<Move> {
         self.may_take(source).await?;
-        Ok(Move::begin(source.database.clone(), self.database.clone(), self.partitions, now()).await?)
+        let moving = Move::begin(source.database.clone(), self.database.clone(), self.partitions, now()).await?;
+        // A process that starts says so before it looks for the move: either it sees that, or it is seen here.
+        if source.queue.is_some() {
+            nobody_serves(&SqlStore::new(source.database.clone()), "source").await?;
+        }
+        nobody_serves(&self.store, "target").await?;
+        Ok(moving)
     }
 
     /// Puts a piece of the source's queue into the target's.

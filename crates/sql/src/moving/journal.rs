@@ -1,7 +1,8 @@
 //! What a move remembers: a mark in the source, from its beginning on, and how far it is in the target.
 //!
 //! Both carry the id of the move. The mark is written first, so that nobody serves a source of which a part has gone; who
-//! takes it off lets the source change, and with that makes the move's id worthless: what was begun is never gone on with.
+//! takes it off lets the source change, and with that makes the move's id worthless: what was begun is never gone on with,
+//! nor ended.
 //! Each step writes its rows and the new state in one transaction, and only over the state that it knows: a kill leaves
 //! either both or none, and a second process that moves at the same time fails.
 
@@ -105,13 +106,19 @@ pub(super) async fn read_journal(database: &Database) -> Result<Option<Journal>,
     database.read(|conn| Box::pin(journal(conn))).await
 }
 
-/// Marks a source, whatever mark it has.
-pub(super) async fn write_mark(database: &Database, mark: &Mark) -> Result<(), Fault> {
-    let value = text(mark);
-    let sql =
-        "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    let done = database.write(move |conn| Box::pin(run(conn, sqlx::query(sql).bind(AWAY).bind(value))));
-    done.await.map(|_| ())
+/// Marks a source, over the mark that is known; whether it had that.
+pub(super) async fn write_mark(database: &Database, old: Option<&Mark>, new: &Mark) -> Result<bool, Fault> {
+    let statement = match old {
+        Some(old) => sqlx::query("UPDATE settings SET value = $2 WHERE name = $1 AND value = $3")
+            .bind(AWAY)
+            .bind(text(new))
+            .bind(text(old)),
+        None => sqlx::query("INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
+            .bind(AWAY)
+            .bind(text(new)),
+    };
+    let written = database.write(move |conn| Box::pin(run(conn, statement))).await?;
+    Ok(written == 1)
 }
 
 /// Takes the mark off; whether there was one.

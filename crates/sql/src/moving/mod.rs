@@ -58,7 +58,7 @@ pub enum MoveError {
     #[error("the {0} was migrated by a newer release (migration {1}): move with that release or a later one")]
     Newer(&'static str, i64),
     /// Another process moves at the same time.
-    #[error("another process moves into this target: let it end, and look how far it came")]
+    #[error("another process moves this source, or into this target: let it end, and look how far it came")]
     Overtaken,
     /// What arrived is not what left.
     #[error(
@@ -142,7 +142,10 @@ impl Move {
             Some(journal) => journal,
             None => {
                 let id = Uuid::now_v7();
-                journal::write_mark(&source, &Mark { id, at: now, done: false }).await?;
+                let new = Mark { id, at: now, done: false };
+                if !journal::write_mark(&source, mark.as_ref(), &new).await? {
+                    return Err(MoveError::Overtaken);
+                }
                 journal::begin(&target, id).await?
             }
         };
@@ -252,10 +255,23 @@ impl Move {
             arrived.push(Carried { table: table.name, rows, of });
         }
         // The mark first: a target that may be served beside a source that may be, too, would deliver twice.
-        journal::write_mark(&self.source, &Mark { id: self.journal.id, at: now, done: true }).await?;
+        self.leave(now).await?;
         let next = Journal { stage: Stage::Done, ..self.journal.clone() };
         self.advance(next, |_| Box::pin(async { Ok(()) })).await?;
         Ok(arrived)
+    }
+
+    /// Says in the source that all of it has gone, unless it was given back meanwhile, or is moved into another target.
+    async fn leave(&self, now: Millis) -> Result<(), MoveError> {
+        let own = journal::read_mark(&self.source).await?.filter(|mark| mark.id == self.journal.id);
+        let left = match &own {
+            Some(mark) if mark.done => true,
+            Some(mark) => {
+                journal::write_mark(&self.source, own.as_ref(), &Mark { at: now, done: true, ..*mark }).await?
+            }
+            None => false,
+        };
+        if left { Ok(()) } else { Err(MoveError::OtherMove) }
     }
 }
 
