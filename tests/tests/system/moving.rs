@@ -11,6 +11,8 @@ use serde_json::json;
 use spectrum_webhook_receiver::{Accepted, Receiver, Recorded, Reply};
 use spectrum_webhook_testkit::process::{Client, Done, Hook, Project, Server, Settings, run, run_and_kill};
 use spectrum_webhook_testkit::services::shared;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use crate::steer::wait_for_letters;
 use crate::world::{PATIENCE, accept, accept_texts, all_arrive, report, requests, rest, taken, text};
@@ -213,4 +215,35 @@ async fn on_into_other_partitions(
     let undone = run(before, &folder, &["move", "--from", from, "--undo"]).await;
     assert!(ended(&undone) && undone.stdout.contains("may be served again"), "{undone:?}");
     source.restart().await;
+}
+
+/// It has seen that no move was begun, and is not in the register of processes yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_waits_for_rabbitmq_while_its_deployment_leaves_does_not_serve_it() {
+    let (rabbit, redis, postgres) = tokio::join!(shared().rabbit(), shared().redis(), shared().postgres());
+    let source = Settings::quick_cluster(&rabbit.url(), &redis.url(), &postgres.database().await);
+    let target = Settings::quick_cluster(&rabbit.url(), &redis.url(), &postgres.database().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("source.env");
+    std::fs::write(&file, source.file()).expect("a file");
+
+    let broker = rabbit.url().rsplit('@').next().and_then(|rest| rest.split('/').next()).expect("a host").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let between = rabbit.url().replace(&broker, &listener.local_addr().expect("an address").to_string());
+    let leaves = async {
+        let (waiting, _) = timeout(PATIENCE, listener.accept()).await.expect("in time").expect("a connection");
+        let moved = run(&target, folder.path(), &["move", "--from", file.to_str().expect("a path")]).await;
+        assert!(ended(&moved), "{moved:?}");
+        tokio::spawn(async move {
+            let mut connected = waiting;
+            loop {
+                let mut broker = TcpStream::connect(&broker).await.expect("the broker");
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut connected, &mut broker).await });
+                (connected, _) = listener.accept().await.expect("a connection");
+            }
+        })
+    };
+    let late = source.clone().set("SPECTRUM_AMQP_URL", between);
+    let (proxy, ()) = tokio::join!(leaves, refused(&late, folder.path(), "was moved into another one"));
+    proxy.abort();
 }
