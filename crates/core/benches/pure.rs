@@ -12,7 +12,7 @@ use spectrum_webhook_core::classify::classify;
 use spectrum_webhook_core::delivery::{Message, Purpose};
 use spectrum_webhook_core::event::Envelope;
 use spectrum_webhook_core::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
-use spectrum_webhook_core::lane::{Action, Arrival, Attempted, Input, Lane, LaneSettings, Status};
+use spectrum_webhook_core::lane::{Action, Arrival, Attempted, Input, Lane, LaneSettings, Status, Terms};
 use spectrum_webhook_core::ordering::Ordering;
 use spectrum_webhook_core::sign;
 use spectrum_webhook_core::time::{Millis, Mono, Now};
@@ -63,7 +63,8 @@ fn classifying(criterion: &mut Criterion) {
 /// One delivery through a lane: it comes, is tried, is taken.
 fn stepping(criterion: &mut Criterion) {
     let webhook = WebhookId(Uuid::from_u128(7));
-    let mut lane = Lane::new(webhook, Status::Enabled, Ordering::Project, Arc::new(LaneSettings::default()));
+    let terms = Terms { status: Status::Enabled, ordering: Ordering::Project, changed: Millis(0) };
+    let mut lane = Lane::new(webhook, terms, Arc::new(LaneSettings::default()));
     let message = Arc::new(Message {
         id: EventId(Uuid::from_u128(1)),
         project: ProjectId(Uuid::from_u128(2)),

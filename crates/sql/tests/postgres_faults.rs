@@ -205,7 +205,7 @@ async fn changes_of_webhooks_and_writes_of_many_partitions_do_not_block_one_anot
                 let mut changes: Vec<Change> =
                     webhooks.iter().map(|webhook| hold(*webhook, round, message(*project))).collect();
                 let webhook = webhooks[usize::try_from(round % 2).expect("0 or 1")];
-                changes.push(Change::Disable { webhook, reason: DisabledReason::Outage, judged: NOW, at: NOW });
+                changes.push(Change::Disable { webhook, reason: DisabledReason::Outage, seen: NOW, at: NOW });
                 store.commit(lease, &changes).await.expect("commit");
             }
         }

@@ -6,6 +6,7 @@ use crate::attempt::Ended;
 use crate::delivery::{HeldDelivery, Message};
 use crate::ids::Sequence;
 use crate::ordering::Ordering;
+use crate::time::Millis;
 
 /// Names one attempt of a lane, so that the end of an older one is not taken for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -42,6 +43,17 @@ pub enum Status {
     Disabled,
     /// It is deleted: what waits is dropped.
     Deleted,
+}
+
+/// What a lane knows of its webhook.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// Whether it takes deliveries.
+    pub status: Status,
+    /// Which of its events wait for one another.
+    pub ordering: Ordering,
+    /// Its `updated_at`. Who tries it does so by these terms or by newer ones.
+    pub changed: Millis,
 }
 
 /// One input.
@@ -82,12 +94,7 @@ pub enum Input {
     /// that does it.
     Steer(Arc<Message>),
     /// The webhook changed, or may have.
-    Webhook {
-        /// Whether it takes deliveries.
-        status: Status,
-        /// Which of its events wait for one another.
-        ordering: Ordering,
-    },
+    Webhook(Terms),
     /// Memory is scarce: hold everything now.
     Relieve,
 }

@@ -31,7 +31,7 @@ mod tests;
 mod verdicts;
 
 pub use action::{Action, Actions, Class, Fate};
-pub use input::{Arrival, AttemptId, Attempted, Input, Status, Ticket};
+pub use input::{Arrival, AttemptId, Attempted, Input, Status, Terms, Ticket};
 pub use invariants::Broken;
 pub use settings::LaneSettings;
 pub use state::{Health, Lane, Standing};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::beyond::Beyond;
-use super::{AttemptId, LaneSettings, Status, Ticket};
+use super::{AttemptId, LaneSettings, Status, Terms, Ticket};
 use crate::attempt::Ended;
 use crate::delivery::{HeldDelivery, LastAttempt, Message};
 use crate::ids::{EventId, Sequence, WebhookId};
@@ -73,8 +73,8 @@ pub(super) struct Current {
     pub(super) phase: Phase,
     /// It was taken in an outage, to see whether that is over.
     pub(super) probe: bool,
-    /// When its last attempt was asked for.
-    pub(super) asked: Millis,
+    /// When the webhook had been changed last, as far as was known when its last attempt was asked for.
+    pub(super) seen: Millis,
 }
 
 impl Current {
@@ -181,6 +181,8 @@ pub struct Lane {
     pub(super) ordering: Ordering,
     /// The ordering that is asked for; it takes effect when all that is in memory is held.
     pub(super) wanted: Ordering,
+    /// When the webhook was changed last, as far as the lane was told.
+    pub(super) changed: Millis,
     /// How many first attempts may be under way at once, of different keys: one more with each delivery, and
     /// [`ALLOWANCE`] after a failure, so that a URL that hangs does not hang many of them.
     pub(super) allowance: usize,
@@ -224,13 +226,15 @@ pub struct Lane {
 
 impl Lane {
     /// The lane of a webhook with nothing at rest.
-    pub fn new(webhook: WebhookId, status: Status, ordering: Ordering, settings: Arc<LaneSettings>) -> Self {
+    pub fn new(webhook: WebhookId, terms: Terms, settings: Arc<LaneSettings>) -> Self {
+        let Terms { status, ordering, changed } = terms;
         Self {
             webhook,
             settings,
             status,
             ordering,
             wanted: ordering,
+            changed,
             allowance: ALLOWANCE,
             health: Health::Flowing,
             outage: None,
@@ -258,13 +262,8 @@ impl Lane {
     }
 
     /// The lane of a webhook with something at rest, which goes on counting where the last owner stopped.
-    pub fn resting(
-        resting: &RestingLane,
-        (status, ordering): (Status, Ordering),
-        settings: Arc<LaneSettings>,
-        now: crate::time::Now,
-    ) -> Self {
-        let mut lane = Self::new(resting.webhook, status, ordering, settings);
+    pub fn resting(resting: &RestingLane, terms: Terms, settings: Arc<LaneSettings>, now: crate::time::Now) -> Self {
+        let mut lane = Self::new(resting.webhook, terms, settings);
         if resting.backlog > 0 {
             lane.beyond = Beyond::everything();
         }

@@ -2,7 +2,7 @@
 
 use super::reading::Next;
 use super::state::{ALLOWANCE, Current, Item, Outage, Phase, Write};
-use super::{Action, Actions, Arrival, AttemptId, Attempted, Class, Fate, Health, Input, Lane, Status, Ticket};
+use super::{Action, Actions, Arrival, AttemptId, Attempted, Class, Fate, Health, Input, Lane, Status, Terms, Ticket};
 use crate::chance::Chance;
 use crate::delivery::{Command, Purpose};
 use crate::ids::EventId;
@@ -28,8 +28,9 @@ impl Lane {
             Input::Rows { ticket, rows, more } => self.rows(now, ticket, rows, more),
             Input::Written { ticket, buried, dropped, more } => self.written(ticket, buried, dropped, more, out),
             Input::Steer(order) => self.orders.push_back(order),
-            Input::Webhook { status, ordering } => {
+            Input::Webhook(Terms { status, ordering, changed }) => {
                 self.wanted = ordering;
+                self.changed = changed;
                 self.webhook_changed(status);
             }
             Input::Relieve => self.relieve = true,
@@ -367,7 +368,7 @@ impl Lane {
     pub(super) fn try_at(&mut self, due: Mono, item: Item) {
         let probe = self.health == Health::Outage;
         self.resume.remove(&item.event);
-        self.current.insert(item.key, Current { item, phase: Phase::Waiting(due), probe, asked: self.wall });
+        self.current.insert(item.key, Current { item, phase: Phase::Waiting(due), probe, seen: self.changed });
     }
 
     fn go_on_in_outage(&mut self, now: Now, out: &mut Actions) -> bool {
@@ -429,7 +430,7 @@ impl Lane {
         };
         let Some(current) = self.current.get_mut(&key) else { return };
         current.phase = Phase::Attempting(attempt);
-        current.asked = self.wall;
+        current.seen = self.changed;
         let item = &mut current.item;
         // What has a row needs no second copy here; what has none is needed for a hold.
         let message = if item.held { item.message.take() } else { item.message.clone() };

@@ -22,7 +22,7 @@ use crate::webhook::DisabledReason;
 
 impl Lane {
     pub(super) fn ended(&mut self, now: Now, key: OrderKey, ended: Ended, chance: &mut dyn Chance, out: &mut Actions) {
-        let Some(Current { item, probe, asked, .. }) = self.current.remove(&key) else { return };
+        let Some(Current { item, probe, seen, .. }) = self.current.remove(&key) else { return };
         self.last = Some(ended.last());
         match classify(ended) {
             Verdict::Delivered => self.delivered(now, item, out),
@@ -34,10 +34,14 @@ impl Lane {
                 }
             }
             Verdict::Retriable { retry_after } => {
-                self.failed(now, (item, probe.then_some(asked)), (ended, retry_after), chance, out);
+                self.failed(now, (item, probe.then_some(seen)), (ended, retry_after), chance, out);
             }
-            Verdict::Fatal => self.give_up(now, item, None, chance, out),
-            Verdict::Gone => self.give_up(now, item, Some(asked), chance, out),
+            Verdict::Fatal => {
+                let lasts_too_long = probe && self.lasts_too_long(now);
+                let disables = lasts_too_long.then_some((DisabledReason::Outage, seen));
+                self.give_up(now, item, disables, chance, out);
+            }
+            Verdict::Gone => self.give_up(now, item, Some((DisabledReason::Gone, seen)), chance, out),
         }
     }
 
@@ -91,8 +95,8 @@ impl Lane {
         if self.health == Health::Outage {
             self.put_back(item);
             // What was under way when the outage began is no probe of it.
-            if let Some(asked) = probe {
-                self.probe_failed(now, asked, ended, chance, out);
+            if let Some(seen) = probe {
+                self.probe_failed(now, seen, ended, chance, out);
             }
             return;
         }
@@ -194,11 +198,16 @@ impl Lane {
         Some(Change::SetAside { key: self.key(item.event), attempts: item.attempts, last, at: now.wall })
     }
 
-    fn probe_failed(&mut self, now: Now, asked: Millis, ended: Ended, chance: &mut dyn Chance, out: &mut Actions) {
-        let Some(outage) = self.outage else { return };
+    /// Whether the outage is older than one may be.
+    fn lasts_too_long(&self, now: Now) -> bool {
         let budget = i64::try_from(self.settings.outage_budget).unwrap_or(i64::MAX);
-        if now.wall.0 >= outage.since.0.saturating_add(budget) {
-            self.disable(now, (DisabledReason::Outage, asked), Vec::new(), Vec::new(), 0, out);
+        self.outage.is_some_and(|outage| now.wall.0 >= outage.since.0.saturating_add(budget))
+    }
+
+    fn probe_failed(&mut self, now: Now, seen: Millis, ended: Ended, chance: &mut dyn Chance, out: &mut Actions) {
+        let Some(outage) = self.outage else { return };
+        if self.lasts_too_long(now) {
+            self.disable(now, (DisabledReason::Outage, seen), Vec::new(), Vec::new(), 0, out);
             return;
         }
         // A probe that was sent says that the URL answers again, if badly: the evidence must then be the events'.
@@ -213,8 +222,15 @@ impl Lane {
         self.outage = Some(Outage { next: now.mono.plus(wait), next_wall, ..outage });
     }
 
-    /// `gone`: for ever, as the attempt said that was asked for then.
-    fn give_up(&mut self, now: Now, mut item: Item, gone: Option<Millis>, chance: &mut dyn Chance, out: &mut Actions) {
+    /// `disables`: and the webhook, for this reason, if it was not changed since.
+    fn give_up(
+        &mut self,
+        now: Now,
+        mut item: Item,
+        disables: Option<(DisabledReason, Millis)>,
+        chance: &mut dyn Chance,
+        out: &mut Actions,
+    ) {
         self.failing = true;
         let key = self.key(item.event);
         let mut changes = Vec::new();
@@ -236,8 +252,8 @@ impl Lane {
             self.forget_read();
             self.schedule_probe(now, outage, chance);
         }
-        if let Some(asked) = gone {
-            self.disable(now, (DisabledReason::Gone, asked), changes, settles, 1, out);
+        if let Some(reason) = disables {
+            self.disable(now, reason, changes, settles, 1, out);
         } else {
             self.commit(changes, settles, 1, out);
         }
@@ -247,7 +263,7 @@ impl Lane {
     pub(super) fn disable(
         &mut self,
         now: Now,
-        (reason, judged): (DisabledReason, Millis),
+        (reason, seen): (DisabledReason, Millis),
         mut changes: Vec<Change>,
         settles: Vec<EventId>,
         buries: u64,
@@ -258,7 +274,7 @@ impl Lane {
             self.set_aside = 0;
             self.forget_read();
         }
-        changes.push(Change::Disable { webhook: self.webhook, reason, judged, at: now.wall });
+        changes.push(Change::Disable { webhook: self.webhook, reason, seen, at: now.wall });
         if self.status == Status::Enabled {
             self.status = Status::Disabled;
         }

@@ -233,8 +233,7 @@ impl Partition {
         let settings = Arc::clone(&self.settings.lane);
         let Some(project) = self.projects.get_mut(&id.project) else { return };
         if !project.lanes.contains_key(&id.webhook) {
-            let (status, ordering) = project.standing(id.webhook);
-            let lane = Lane::new(id.webhook, status, ordering, settings);
+            let lane = Lane::new(id.webhook, project.terms(id.webhook), settings);
             self.census.came(Census::look(&lane));
             project.lanes.insert(id.webhook, super::project::LaneEntry { lane, scheduled: None });
         }

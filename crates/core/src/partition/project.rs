@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use crate::ids::{RegistryVersion, WebhookId};
-use crate::lane::{Lane, Status};
+use crate::lane::{Lane, Status, Terms};
 use crate::ordering::Ordering;
 use crate::ports::RestingLane;
-use crate::time::Mono;
+use crate::time::{Millis, Mono};
 use crate::webhook::Webhook;
 
 /// A lane, and when its timer is set for.
@@ -41,13 +41,13 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// Whether a webhook takes deliveries, and which wait for one another, by the registry as loaded.
-    pub(super) fn standing(&self, webhook: WebhookId) -> (Status, Ordering) {
-        match self.webhooks.iter().flatten().find(|known| known.id == webhook) {
-            None => (Status::Deleted, Ordering::default()),
-            Some(known) if known.disabled.is_some() => (Status::Disabled, known.shape.ordering),
-            Some(known) => (Status::Enabled, known.shape.ordering),
-        }
+    /// What is known of a webhook, by the registry as loaded.
+    pub(super) fn terms(&self, webhook: WebhookId) -> Terms {
+        let Some(known) = self.webhooks.iter().flatten().find(|known| known.id == webhook) else {
+            return Terms { status: Status::Deleted, ordering: Ordering::default(), changed: Millis(0) };
+        };
+        let status = if known.disabled.is_some() { Status::Disabled } else { Status::Enabled };
+        Terms { status, ordering: known.shape.ordering, changed: known.updated_at }
     }
 
     /// Whether nothing would be forgotten with it but what can be loaded again.

@@ -61,8 +61,8 @@ impl Partition {
         project.covers = project.covers.max(version).max(asked);
         project.webhooks = Some(webhooks);
         let resting = std::mem::take(&mut project.resting);
-        let mut standings: Vec<_> = project.lanes.keys().map(|lane| (*lane, project.standing(*lane))).collect();
-        standings.sort_unstable_by_key(|(lane, _)| *lane);
+        let mut terms: Vec<_> = project.lanes.keys().map(|lane| (*lane, project.terms(*lane))).collect();
+        terms.sort_unstable_by_key(|(lane, _)| *lane);
         if project.announced.is_some_and(|announced| announced <= project.covers) {
             project.announced = None;
             out.push(Action::Confirm { project: id, version: project.covers });
@@ -71,14 +71,13 @@ impl Partition {
             project.loading = Some(project.wanted);
             out.push(Action::LoadRegistry { project: id });
         }
-        for (webhook, (status, ordering)) in standings {
-            let changed = lane::Input::Webhook { status, ordering };
-            self.step_lane(now, LaneId { project: id, webhook }, changed, chance, out)?;
+        for (webhook, terms) in terms {
+            self.step_lane(now, LaneId { project: id, webhook }, lane::Input::Webhook(terms), chance, out)?;
         }
         for resting in resting {
             let settings = Arc::clone(&self.settings.lane);
             let Some(project) = self.projects.get_mut(&id) else { return Ok(()) };
-            let lane = Lane::resting(&resting, project.standing(resting.webhook), settings, now);
+            let lane = Lane::resting(&resting, project.terms(resting.webhook), settings, now);
             self.census.came(Census::look(&lane));
             project.lanes.insert(resting.webhook, LaneEntry { lane, scheduled: None });
             let lane = LaneId { project: id, webhook: resting.webhook };

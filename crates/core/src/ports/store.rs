@@ -105,15 +105,15 @@ pub enum Change {
         /// When.
         at: Millis,
     },
-    /// Disables the webhook and raises its project's registry version, if it is enabled and was not changed since it was
-    /// judged: a person may have given it another URL, or enabled it again.
+    /// Disables the webhook and raises its project's registry version, if it is enabled and is as it was when it was
+    /// tried: a person may have given it another URL since, or enabled it again.
     Disable {
         /// The webhook.
         webhook: WebhookId,
         /// Why.
         reason: DisabledReason,
-        /// When the attempt that speaks against it was asked for.
-        judged: Millis,
+        /// Its `updated_at`, as the attempt that speaks against it knew it.
+        seen: Millis,
         /// When.
         at: Millis,
     },

@@ -56,7 +56,7 @@ impl Commit<'_> {
                 self.note_outage(webhook, record, at).await?;
                 self.lane(webhook, record).await
             }
-            Change::Disable { webhook, reason, judged, at } => self.disable(webhook, reason, judged, at).await,
+            Change::Disable { webhook, reason, seen, at } => self.disable(webhook, reason, seen, at).await,
             Change::Drop { webhook, limit } => self.drop_rows(webhook, limit).await,
             Change::Expire { webhook, before, at, limit } => self.expire(webhook, before, at, limit).await,
             Change::Steer { ref message, at, limit, ref outcome } => {
@@ -237,7 +237,7 @@ impl Commit<'_> {
         &mut self,
         webhook: WebhookId,
         reason: DisabledReason,
-        judged: Millis,
+        seen: Millis,
         at: Millis,
     ) -> Result<(), Fault> {
         let project = "SELECT project FROM webhooks WHERE id = $1";
@@ -246,8 +246,8 @@ impl Commit<'_> {
         let project = ProjectId(row.uuid(0)?);
         lock(self.conn, project).await?;
         let sql = "UPDATE webhooks SET disabled_at = $2, disabled_reason = $3, updated_at = $2 \
-                   WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL AND updated_at <= $4";
-        let statement = sqlx::query(sql).bind(webhook.to_string()).bind(at.0).bind(reason.code()).bind(judged.0);
+                   WHERE id = $1 AND disabled_at IS NULL AND deleted_at IS NULL AND updated_at = $4";
+        let statement = sqlx::query(sql).bind(webhook.to_string()).bind(at.0).bind(reason.code()).bind(seen.0);
         if run(self.conn, statement).await? == 0 {
             return Ok(());
         }

@@ -102,7 +102,7 @@ async fn what_is_given_up_or_disabled_is_told_once(world: StoreWorld) {
             vec![bury(&scene, &held[0])],
             vec![aside, Change::BurySetAside { webhook, at: NOW }],
             vec![Change::Expire { webhook, before: Millis(i64::MAX), at: NOW, limit: 10 }],
-            vec![Change::Disable { webhook, reason: DisabledReason::Outage, judged: NOW, at: NOW }],
+            vec![Change::Disable { webhook, reason: DisabledReason::Outage, seen: NOW, at: NOW }],
         ] {
             happened.extend(scene.commit(&changes).await.happened);
         }
@@ -129,7 +129,7 @@ async fn what_happens_to_the_told_projects_own_webhooks_is_not_told(world: Store
     let held = scene.hold(&[1]).await;
     let webhook = scene.webhooks[0];
     scene.commit(&[outage(&scene, 0, 0), bury(&scene, &held[0])]).await;
-    scene.commit(&[Change::Disable { webhook, reason: DisabledReason::Gone, judged: NOW, at: NOW }]).await;
+    scene.commit(&[Change::Disable { webhook, reason: DisabledReason::Gone, seen: NOW, at: NOW }]).await;
     assert_eq!(claimed(&scene, owner(), 1).await, None);
 }
 

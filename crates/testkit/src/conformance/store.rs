@@ -32,7 +32,7 @@ pub async fn store(fixture: &dyn Fixture<StoreWorld>) {
         a_takeover_finds_only_its_own_partition,
         lane_records_are_kept_and_forgotten,
         a_webhook_is_disabled_once_and_its_project_changes_version,
-        a_webhook_that_was_changed_since_it_was_judged_is_not_disabled,
+        a_webhook_that_was_changed_since_it_was_tried_is_not_disabled,
         unreadable_messages_are_kept,
         old_attempts_are_pruned_in_steps,
         totals_count_what_rests,
@@ -164,7 +164,7 @@ async fn a_fenced_owner_writes_nothing(world: StoreWorld) {
         Change::Bury { key, reason: DeadReason::Fatal, fault: Fault::Receiver, attempts: 1, last: None, at: NOW },
         Change::BurySetAside { webhook, at: NOW },
         Change::Lane { webhook, record: Some(LaneRecord { mode: LaneMode::Suspect, exhausted: 1 }), at: NOW },
-        Change::Disable { webhook, reason: DisabledReason::Gone, judged: NOW, at: NOW },
+        Change::Disable { webhook, reason: DisabledReason::Gone, seen: NOW, at: NOW },
         Change::Drop { webhook, limit: 10 },
         Change::Expire { webhook, before: Millis(i64::MAX), at: NOW, limit: 10 },
         store_moves::steer(&scene, Command::Drop(NOW)).1,
@@ -337,24 +337,24 @@ async fn a_webhook_is_disabled_once_and_its_project_changes_version(world: Store
     let webhook = scene.webhooks[0];
     let before = scene.world.store.registry(scene.project).await.expect("registry").version;
     let raised = RegistryVersion(before.0 + 1);
-    let gone = Change::Disable { webhook, reason: DisabledReason::Gone, judged: NOW, at: NOW };
+    let gone = Change::Disable { webhook, reason: DisabledReason::Gone, seen: NOW, at: NOW };
     assert_eq!(scene.commit(std::slice::from_ref(&gone)).await.disabled, [(scene.project, raised)]);
-    let later = Change::Disable { webhook, reason: DisabledReason::Outage, judged: NOW, at: Millis(NOW.0 + 1) };
+    let later = Change::Disable { webhook, reason: DisabledReason::Outage, seen: NOW, at: Millis(NOW.0 + 1) };
     assert!(scene.commit(&[gone, later]).await.disabled.is_empty());
     let registry = scene.world.store.registry(scene.project).await.expect("registry");
     assert_eq!(registry.version, raised);
     assert_eq!(registry.webhooks[0].0.disabled, Some((NOW, DisabledReason::Gone)), "the first reason stays");
 }
 
-async fn a_webhook_that_was_changed_since_it_was_judged_is_not_disabled(world: StoreWorld) {
+async fn a_webhook_that_was_changed_since_it_was_tried_is_not_disabled(world: StoreWorld) {
     let scene = Scene::new(world, 1).await;
     let (store, directory) = (&scene.world.store, &scene.world.directory);
     let webhook = scene.webhooks[0];
-    let disable = |judged| Change::Disable { webhook, reason: DisabledReason::Gone, judged, at: Millis(NOW.0 + 9) };
+    let disable = |seen| Change::Disable { webhook, reason: DisabledReason::Gone, seen, at: Millis(NOW.0 + 9) };
     let patch = WebhookPatch { url: Some("https://moved.example/".to_owned()), ..WebhookPatch::default() };
     directory.patch(scene.project, webhook, patch, Millis(NOW.0 + 5)).await.expect("patch");
     let version = store.registry(scene.project).await.expect("registry").version;
-    let committed = scene.commit(&[disable(Millis(NOW.0 + 4))]).await;
+    let committed = scene.commit(&[disable(NOW)]).await;
     assert!(committed.disabled.is_empty() && committed.happened.is_empty());
     let registry = store.registry(scene.project).await.expect("registry");
     assert_eq!((registry.version, registry.webhooks[0].0.disabled), (version, None));

@@ -12,7 +12,7 @@ use crate::chance::Chance;
 use crate::delivery::{HeldDelivery, Message, Purpose};
 use crate::ids::{EventId, ProjectId, RegistryVersion, Sequence, WebhookId};
 use crate::lane::{
-    Action, Arrival, AttemptId, Attempted, Class, Fate, Health, Input, Lane, LaneSettings, Status, Ticket,
+    Action, Arrival, AttemptId, Attempted, Class, Fate, Health, Input, Lane, LaneSettings, Status, Terms, Ticket,
 };
 use crate::ordering::{Ordering, Reading};
 use crate::ports::{Change, Committed};
@@ -92,7 +92,7 @@ impl Bench {
     pub(super) fn ordered(settings: LaneSettings, status: Status, ordering: Ordering) -> Self {
         let settings = Arc::new(settings);
         Self {
-            lane: Lane::new(WEBHOOK, status, ordering, Arc::clone(&settings)),
+            lane: Lane::new(WEBHOOK, Terms { status, ordering, changed: Millis(0) }, Arc::clone(&settings)),
             ordering,
             now: Now { mono: Mono(0), wall: Millis(START) },
             store: ModelStore::default(),
@@ -154,9 +154,13 @@ impl Bench {
         }
     }
 
+    fn terms(&self, status: Status) -> Terms {
+        Terms { status, ordering: self.ordering, changed: self.store.changed }
+    }
+
     /// The webhook changed.
     pub(super) fn change(&mut self, status: Status) {
-        self.step(Input::Webhook { status, ordering: self.ordering });
+        self.step(Input::Webhook(self.terms(status)));
     }
 
     /// Time passes, and the lane is woken when it asked for it.
@@ -292,7 +296,7 @@ impl Bench {
         self.fetch = None;
         self.writes.clear();
         let resting = self.store.resting(WEBHOOK, PROJECT);
-        self.lane = Lane::resting(&resting, (status, self.ordering), Arc::clone(&self.settings), self.now);
+        self.lane = Lane::resting(&resting, self.terms(status), Arc::clone(&self.settings), self.now);
         self.step(Input::Wake);
     }
 

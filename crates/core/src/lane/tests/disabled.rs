@@ -84,7 +84,6 @@ fn news_from_before_a_disabling_write_does_not_undo_it() {
 fn what_was_said_before_a_person_changed_the_webhook_does_not_disable_it() {
     let mut bench = Bench::new();
     bench.deliver(2);
-    bench.pass(10);
     bench.store.changed = bench.now.wall;
     bench.answers(410);
     bench.settle_down();

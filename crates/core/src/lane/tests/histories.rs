@@ -13,7 +13,9 @@ use crate::attempt::{Ended, Failure};
 use crate::chance::Seeded;
 use crate::delivery::{Command, HeldDelivery, Message, Purpose, Steering};
 use crate::ids::{EventId, Sequence};
-use crate::lane::{Action, Arrival, AttemptId, Attempted, Fate, Health, Input, Lane, LaneSettings, Status, Ticket};
+use crate::lane::{
+    Action, Arrival, AttemptId, Attempted, Fate, Health, Input, Lane, LaneSettings, Status, Terms, Ticket,
+};
 use crate::ordering::{Ordering, Reading};
 use crate::ports::{Change, Committed};
 use crate::retry::{Policy, Schedule};
@@ -182,7 +184,11 @@ impl World {
     fn new(seed: u64, ordering: Ordering) -> Self {
         let settings = Arc::new(settings());
         Self {
-            lane: Lane::new(WEBHOOK, Status::Enabled, ordering, Arc::clone(&settings)),
+            lane: Lane::new(
+                WEBHOOK,
+                Terms { status: Status::Enabled, ordering, changed: Millis(0) },
+                Arc::clone(&settings),
+            ),
             ordering,
             was: BTreeSet::from([ordering.code()]),
             settings,
@@ -401,7 +407,7 @@ impl World {
         self.ended = 0;
         self.sequence += 1_000_000_000;
         let status = self.status();
-        self.lane = Lane::resting(&resting, (status, self.ordering), Arc::clone(&self.settings), self.now);
+        self.lane = Lane::resting(&resting, Terms { status, ..self.terms() }, Arc::clone(&self.settings), self.now);
         self.step(Input::Wake);
         let redelivered: Vec<u64> = self.queue.keys().copied().collect();
         for event in redelivered {
@@ -435,9 +441,13 @@ impl World {
         }
     }
 
+    fn terms(&self) -> Terms {
+        Terms { status: self.status(), ordering: self.ordering, changed: self.store.changed }
+    }
+
     /// The lane hears of the webhook as it is.
     fn tell(&mut self) {
-        self.step(Input::Webhook { status: self.status(), ordering: self.ordering });
+        self.step(Input::Webhook(self.terms()));
     }
 
     /// Deliveries that did not end, by the counts and by where they are.

@@ -68,8 +68,8 @@ impl ModelStore {
                 }
             }
             Change::Lane { record, .. } => self.record = *record,
-            Change::Disable { reason, judged, .. } => {
-                if self.changed <= *judged {
+            Change::Disable { reason, seen, .. } => {
+                if self.changed == *seen {
                     self.disabled.get_or_insert(*reason);
                 }
             }

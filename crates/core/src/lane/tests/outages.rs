@@ -341,6 +341,26 @@ fn after_the_outage_budget_the_webhook_is_disabled() {
 }
 
 #[test]
+fn an_outage_whose_probes_are_refused_for_good_ends_with_the_budget_as_well() {
+    let mut bench = Bench::with(LaneSettings { outage_budget: 600_000, ..LaneSettings::default() }, Status::Enabled);
+    bench.deliver(40);
+    for _ in 0..3 {
+        bench.exhaust(500);
+    }
+    while bench.store.disabled.is_none() {
+        bench.pass_until_woken();
+        bench.settle_down();
+        if !bench.attempts.is_empty() {
+            bench.answers(404);
+            bench.settle_down();
+        }
+    }
+    assert_eq!((bench.store.disabled, bench.lane.status()), (Some(DisabledReason::Outage), Status::Disabled));
+    assert_eq!(bench.backlog().len() + bench.dead_letters().len(), 40);
+    assert!(bench.attempts.is_empty());
+}
+
+#[test]
 fn gone_disables_the_webhook_and_gives_up_the_event_only() {
     let mut bench = Bench::new();
     bench.deliver(3);

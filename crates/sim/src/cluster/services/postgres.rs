@@ -145,8 +145,8 @@ impl Postgres {
                 }
             }
             Change::Lane { webhook, record, .. } => self.lane(partition, *webhook).record = *record,
-            Change::Disable { webhook, reason, judged, at } => {
-                self.disable(*webhook, (*reason, *judged), *at, committed);
+            Change::Disable { webhook, reason, seen, at } => {
+                self.disable(*webhook, (*reason, *seen), *at, committed);
             }
             Change::Drop { webhook, limit } => {
                 let lane = self.lane(partition, *webhook);
@@ -175,15 +175,16 @@ impl Postgres {
     fn disable(
         &mut self,
         webhook: WebhookId,
-        (reason, judged): (DisabledReason, Millis),
+        (reason, seen): (DisabledReason, Millis),
         at: Millis,
         committed: &mut Committed,
     ) {
         let Some(known) = self.webhooks.get_mut(&webhook) else { return };
-        if known.deleted || known.webhook.disabled.is_some() || known.webhook.updated_at > judged {
+        if known.deleted || known.webhook.disabled.is_some() || known.webhook.updated_at != seen {
             return;
         }
         known.webhook.disabled = Some((at, reason));
+        known.webhook.updated_at = at;
         let project = known.webhook.project;
         let version = self.raise_version(project);
         committed.disabled.push((project, version));
