@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use spectrum_webhook_core::delivery::{Closing, DeadReason, Fault as Blame, Message};
 use spectrum_webhook_core::ids::{EventId, ProjectId, Sequence, WebhookId};
-use spectrum_webhook_core::ports::{DeadLetter, DeadLetters, LetterQuery, PortError, Resending};
+use spectrum_webhook_core::ports::{DeadLetter, DeadLetters, Discarded, LetterQuery, PortError, Resending};
 use spectrum_webhook_core::time::Millis;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
@@ -58,7 +58,7 @@ impl DeadLetters for SqlStore {
         reason: &str,
         at: Millis,
         limit: u32,
-    ) -> Result<u64, PortError> {
+    ) -> Result<Discarded, PortError> {
         let ids = ids.map(|ids| ids.iter().map(EventId::to_string).collect());
         let wish = Discarding { project, webhook, ids, reason: reason.to_owned(), at, limit };
         let discarded = self.database.write(move |conn| Box::pin(discard(conn, wish))).await;
@@ -179,21 +179,24 @@ struct Discarding {
     limit: u32,
 }
 
-async fn discard(conn: &mut Conn, wish: Discarding) -> Result<u64, Fault> {
-    let ids = match wish.ids {
-        Some(ids) => ids,
+async fn discard(conn: &mut Conn, wish: Discarding) -> Result<Discarded, Fault> {
+    let (ids, more) = match wish.ids {
+        Some(ids) => (ids, false),
         None => {
             let sql = "SELECT event FROM dead_letters WHERE webhook = $1 AND project = $2 AND closed_at IS NULL \
-                       ORDER BY died_at, event LIMIT $3";
+                       AND died_at <= $3 ORDER BY died_at, event LIMIT $4";
             let statement = sqlx::query(sql)
                 .bind(wish.webhook.to_string())
                 .bind(wish.project.to_string())
+                .bind(wish.at.0)
                 .bind(i64::from(wish.limit));
             let rows = statement.fetch_all(&mut *conn).await?;
-            rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?
+            let ids = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+            let more = ids.len() as u64 >= u64::from(wish.limit);
+            (ids, more)
         }
     };
-    let mut discarded = 0;
+    let mut letters = 0;
     for chunk in chunks(&ids) {
         let place = |number| place_after(chunk, number);
         let (webhook, project, at, by, reason) = (place(1), place(2), place(3), place(4), place(5));
@@ -209,7 +212,7 @@ async fn discard(conn: &mut Conn, wish: Discarding) -> Result<u64, Fault> {
             .bind(wish.at.0)
             .bind(Closing::Discarded.code())
             .bind(wish.reason.as_str());
-        discarded += run(conn, statement).await?;
+        letters += run(conn, statement).await?;
     }
-    Ok(discarded)
+    Ok(Discarded { letters, more })
 }

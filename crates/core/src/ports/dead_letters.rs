@@ -74,6 +74,15 @@ pub struct Resending {
     pub message: Message,
 }
 
+/// A step of discarding dead letters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Discarded {
+    /// How many were discarded. Others may close some at the same time.
+    pub letters: u64,
+    /// The step reached its limit: there may be more.
+    pub more: bool,
+}
+
 /// Dead letters.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
@@ -102,8 +111,7 @@ pub trait DeadLetters: Send + Sync {
     /// Closes one whose resend was taken by the queue.
     async fn end_resend(&self, webhook: WebhookId, id: EventId, at: Millis) -> Result<(), PortError>;
 
-    /// Discards open ones: those that are named, or up to `limit` of all that the webhook has, oldest first. Returns
-    /// how many.
+    /// Discards open ones: those that are named, or up to `limit` of all that the webhook had at that time, oldest first.
     async fn discard(
         &self,
         project: ProjectId,
@@ -112,5 +120,5 @@ pub trait DeadLetters: Send + Sync {
         reason: &str,
         at: Millis,
         limit: u32,
-    ) -> Result<u64, PortError>;
+    ) -> Result<Discarded, PortError>;
 }

@@ -29,7 +29,7 @@ mod survey;
 
 pub use admission::{Admission, Admitted, IdempotencyKey, Verdict};
 pub use announcements::Announcements;
-pub use dead_letters::{DeadLetter, DeadLetters, LetterQuery, Resending};
+pub use dead_letters::{DeadLetter, DeadLetters, Discarded, LetterQuery, Resending};
 pub use directory::{Directory, DirectoryError, NewWebhook, Project, WebhookPatch};
 pub use fleet::{Counts, Fleet, Member};
 pub use insight::{

@@ -165,9 +165,8 @@ pub(crate) async fn discard(State(ingest): State<Ingest>, ids: Ids, headers: Hea
     loop {
         let step = letters.discard(project, webhook, named.as_deref(), &reason, at, STEP).await;
         let step = step.map_err(|error| Problem::unavailable(&error))?;
-        discarded += step;
-        // A step may find some that another closes meanwhile: only one that closes none says that none is left.
-        if named.is_some() || step == 0 {
+        discarded += step.letters;
+        if !step.more {
             break;
         }
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use spectrum_webhook_core::delivery::{DeadReason, Fault, Message, Purpose};
 use spectrum_webhook_core::ids::{EventId, OwnerId, ProjectId, RegistryVersion, ReplayId, Sequence, WebhookId};
 use spectrum_webhook_core::ports::{
-    DeadLetter, DeadLetters, LetterQuery, Notice, Notices, PortError, Replay, ReplayItem, ReplayState, ReplayStep,
-    Replays, Resending, Selection, Steered, Steerings,
+    DeadLetter, DeadLetters, Discarded, LetterQuery, Notice, Notices, PortError, Replay, ReplayItem, ReplayState,
+    ReplayStep, Replays, Resending, Selection, Steered, Steerings,
 };
 use spectrum_webhook_core::time::Millis;
 use spectrum_webhook_core::webhook::Webhook;
@@ -61,13 +61,14 @@ impl DeadLetters for World {
         _: &str,
         _: Millis,
         limit: u32,
-    ) -> Result<u64, PortError> {
+    ) -> Result<Discarded, PortError> {
         Self::fails(&self.letters_fail)?;
         // As if there were a thousand and two, of which one is sent again meanwhile.
         let step = self.call_count("discard");
         self.call("discard");
         let limit = u64::from(limit);
-        Ok(ids.map_or_else(|| [limit - 1, limit, 2].get(step).copied().unwrap_or(0), |ids| ids.len() as u64))
+        let letters = ids.map_or_else(|| [limit - 1, limit, 2][step], |ids| ids.len() as u64);
+        Ok(Discarded { letters, more: ids.is_none() && step < 2 })
     }
 }
 

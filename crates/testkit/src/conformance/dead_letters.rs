@@ -2,7 +2,7 @@
 
 use spectrum_webhook_core::delivery::{Closing, Command, DeadReason, Directed, Fault, LastAttempt, Message, Purpose};
 use spectrum_webhook_core::ids::{EventId, WebhookId};
-use spectrum_webhook_core::ports::{Change, DeadLetter, LetterQuery};
+use spectrum_webhook_core::ports::{Change, DeadLetter, Discarded, LetterQuery};
 use spectrum_webhook_core::time::Millis;
 use uuid::Uuid;
 
@@ -133,18 +133,20 @@ async fn a_resend_that_died_is_a_letter_of_its_event(world: StoreWorld) {
 
 async fn discarding_closes_what_is_named_or_all_in_steps(world: StoreWorld) {
     let (scene, messages) = letters(world, 5).await;
-    let (port, webhook) = (&scene.world.dead_letters, scene.webhooks[0]);
+    let (port, webhook, at) = (&scene.world.dead_letters, scene.webhooks[0], Millis(NOW.0 + 5));
     let named = [messages[3].id, EventId(Uuid::now_v7())];
-    for count in [1, 0] {
-        let done = port.discard(scene.project, webhook, Some(&named), "named", NOW, 1).await;
-        assert_eq!(done.expect("discard"), count);
+    for letters in [1, 0] {
+        let done = port.discard(scene.project, webhook, Some(&named), "named", at, 1).await;
+        assert_eq!(done.expect("discard"), Discarded { letters, more: false });
     }
-    for count in [3, 1, 0] {
-        let done = port.discard(scene.project, webhook, None, "all", NOW, 3).await;
-        assert_eq!(done.expect("discard"), count);
+    let before = port.discard(scene.project, webhook, None, "all", NOW, 3).await;
+    assert_eq!(before.expect("discard"), Discarded { letters: 0, more: false }, "none was dead then");
+    for (letters, more) in [(3, true), (1, false), (0, false)] {
+        let done = port.discard(scene.project, webhook, None, "all", at, 3).await;
+        assert_eq!(done.expect("discard"), Discarded { letters, more });
     }
     let letters = found(&scene, all(&scene)).await;
-    assert!(letters.iter().all(|letter| letter.closed == Some((NOW, Closing::Discarded))));
+    assert!(letters.iter().all(|letter| letter.closed == Some((at, Closing::Discarded))));
     let reasons: Vec<_> = letters.iter().filter_map(|letter| letter.closed_reason.as_deref()).collect();
     assert_eq!(reasons, ["all", "named", "all", "all", "all"]);
     assert_eq!(scene.world.store.totals().await.expect("totals").dead_letters, 0, "none is open");
@@ -153,7 +155,7 @@ async fn discarding_closes_what_is_named_or_all_in_steps(world: StoreWorld) {
 async fn a_closed_letter_stays_settled(world: StoreWorld) {
     let (scene, messages) = letters(world, 1).await;
     let port = &scene.world.dead_letters;
-    port.discard(scene.project, scene.webhooks[0], None, "all", NOW, 3).await.expect("discard");
+    port.discard(scene.project, scene.webhooks[0], None, "all", Millis(NOW.0 + 1), 3).await.expect("discard");
     assert!(scene.has_row(&messages[0]).await);
     // A copy that comes again is not held again either.
     scene.commit(&[hold(scene.webhooks[0], 5, &messages[0])]).await;
@@ -166,8 +168,9 @@ async fn another_projects_letters_are_neither_seen_nor_changed(world: StoreWorld
     assert!(found(&scene, LetterQuery { project: other, ..all(&scene) }).await.is_empty());
     assert_eq!(port.letter(other, webhook, id).await.expect("read"), None);
     assert_eq!(port.begin_resend(other, webhook, id, id).await.expect("begin"), None);
-    assert_eq!(port.discard(other, webhook, Some(&[id]), "mischief", NOW, 9).await.expect("discard"), 0);
-    assert_eq!(port.discard(other, webhook, None, "mischief", NOW, 9).await.expect("discard"), 0);
+    let none = Discarded { letters: 0, more: false };
+    assert_eq!(port.discard(other, webhook, Some(&[id]), "mischief", NOW, 9).await.expect("discard"), none);
+    assert_eq!(port.discard(other, webhook, None, "mischief", NOW, 9).await.expect("discard"), none);
     assert_eq!(found(&scene, all(&scene)).await[0].closed, None);
 }
 
