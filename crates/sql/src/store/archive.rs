@@ -6,13 +6,15 @@
 //! letters: so that never both believe that the other still needs it, pruning holds the partition, as an owner's writes
 //! do, before it takes away anything of an event that has a row.
 
+use std::cmp::Reverse;
+
 use spectrum_webhook_core::ports::{Archived, Pruning};
 
 use crate::error::Fault;
 use crate::sql::{Columns as _, Conn, chunks, over_list, place_after, run, run_plain, run_rows};
 
-/// What is archived again stays longer, and its later place counts: that of an owner who has lost the partition may arrive
-/// behind that of the next one.
+/// Of what is archived again the later place counts: that of an owner who has lost the partition may arrive behind that of
+/// the next one.
 macro_rules! prolonged {
     () => {
         "keep_until = excluded.keep_until, \
@@ -27,7 +29,7 @@ pub(super) async fn keep(conn: &mut Conn, events: Vec<Archived>) -> Result<(), F
     let tail = concat!(" ON CONFLICT (id) DO UPDATE SET ", prolonged!());
     // One event comes once in a statement: PostgreSQL updates no row twice.
     let mut events = events;
-    events.sort_by_key(|event| event.message.id);
+    events.sort_by_key(|event| (event.message.id, Reverse(event.sequence)));
     events.dedup_by_key(|event| event.message.id);
     run_rows(conn, (head, 9, tail), &events, |statement, Archived { sequence, message, keep_until }| {
         statement

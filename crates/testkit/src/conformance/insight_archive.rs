@@ -139,15 +139,20 @@ async fn archiving_again_prolongs(world: InsightWorld) {
 async fn archived_events_are_replayed_in_the_order_of_their_places(world: InsightWorld) {
     let seen = Seen::new(world, 1).await;
     let messages: Vec<Message> = (0..4_u8).map(|number| seen.scene.message(&[number])).collect();
-    let place = async |number: usize, sequence: i64| {
-        let message = Arc::new(messages[number].clone());
-        let event = Archived { sequence: Sequence(sequence), message, keep_until: after(10) };
-        seen.scene.world.store.archive(&[event]).await.expect("archive");
+    let places = async |places: &[(usize, i64)]| {
+        let event = |(number, sequence): &(usize, i64)| Archived {
+            sequence: Sequence(*sequence),
+            message: Arc::new(messages[*number].clone()),
+            keep_until: after(10),
+        };
+        let events: Vec<Archived> = places.iter().map(event).collect();
+        seen.scene.world.store.archive(&events).await.expect("archive");
     };
     // The last is held for the webhook: it comes by itself.
     seen.scene.commit(&[hold(seen.scene.webhooks[0], 4, &messages[3])]).await;
-    for (number, sequence) in [(0, 30), (1, 10), (2, 20), (3, 40), (1, 50), (2, 15)] {
-        place(number, sequence).await;
+    // One after another, and two of one event at once.
+    for places_of_one_write in [&[(0, 30)][..], &[(1, 10)], &[(2, 20)], &[(3, 40)], &[(1, 50), (1, 10)], &[(2, 15)]] {
+        places(places_of_one_write).await;
     }
     let listed = seen.scene.world.directory.list(seen.scene.project).await.expect("list").remove(0);
     let selection = Selection { what: What::All, from: NOW, to: after(1) };
