@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use prometheus::Registry;
 use spectrum_webhook_core::ids::OwnerId;
 use spectrum_webhook_core::ports::{Counts, Fleet, Member, Reach};
@@ -43,10 +44,18 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Says it now, if the register answers, and from now on.
-    pub(crate) async fn start(fleet: Arc<dyn Fleet>, id: OwnerId, reported: Reported, clock: Clock) -> Self {
+    /// Says it now, and from now on.
+    ///
+    /// # Errors
+    /// When the register does not answer the first time.
+    pub(crate) async fn start(
+        fleet: Arc<dyn Fleet>,
+        id: OwnerId,
+        reported: Reported,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         let (host, started_at) = (host(), clock.now().wall);
-        report(fleet.as_ref(), (id, &host, started_at), &reported, clock).await;
+        report(fleet.as_ref(), (id, &host, started_at), &reported, clock).await?;
         let task = tokio::spawn({
             let fleet = Arc::clone(&fleet);
             async move {
@@ -54,11 +63,13 @@ impl Reporter {
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
                     ticks.tick().await;
-                    report(fleet.as_ref(), (id, &host, started_at), &reported, clock).await;
+                    if let Err(error) = report(fleet.as_ref(), (id, &host, started_at), &reported, clock).await {
+                        tracing::debug!(error = %format_args!("{error:#}"), "this process is not in the register");
+                    }
                 }
             }
         });
-        Self { fleet, id, task: AbortOnDropHandle::new(task) }
+        Ok(Self { fleet, id, task: AbortOnDropHandle::new(task) })
     }
 
     /// Says that it ends in order.
@@ -70,7 +81,12 @@ impl Reporter {
     }
 }
 
-async fn report(fleet: &dyn Fleet, (id, host, started_at): (OwnerId, &str, Millis), reported: &Reported, clock: Clock) {
+async fn report(
+    fleet: &dyn Fleet,
+    (id, host, started_at): (OwnerId, &str, Millis),
+    reported: &Reported,
+    clock: Clock,
+) -> anyhow::Result<()> {
     let now = clock.now().wall;
     let services = reported.services.iter().map(|reach| (reach.service().to_owned(), reach.state().err()));
     let member = Member {
@@ -86,11 +102,8 @@ async fn report(fleet: &dyn Fleet, (id, host, started_at): (OwnerId, &str, Milli
         counts: counts(&reported.registry),
     };
     let before = Millis(now.0.saturating_sub(FORGOTTEN));
-    match timeout(PATIENCE, fleet.report(&member, before)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "this process is not in the register of processes"),
-        Err(_) => tracing::debug!("the register of processes does not answer"),
-    }
+    let reported = timeout(PATIENCE, fleet.report(&member, before)).await;
+    Ok(reported.context("the register of processes does not answer")??)
 }
 
 /// The host's name, as the kernel has it.

@@ -231,19 +231,18 @@ async fn a_process_that_waits_for_rabbitmq_while_its_deployment_leaves_does_not_
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let between = rabbit.url().replace(&broker, &listener.local_addr().expect("an address").to_string());
     let leaves = async {
-        let (waiting, _) = timeout(PATIENCE, listener.accept()).await.expect("in time").expect("a connection");
+        let (mut waiting, _) = timeout(PATIENCE, listener.accept()).await.expect("in time").expect("a connection");
         let moved = run(&target, folder.path(), &["move", "--from", file.to_str().expect("a path")]).await;
-        assert!(ended(&moved), "{moved:?}");
-        tokio::spawn(async move {
-            let mut connected = waiting;
-            loop {
-                let mut broker = TcpStream::connect(&broker).await.expect("the broker");
-                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut connected, &mut broker).await });
-                (connected, _) = listener.accept().await.expect("a connection");
-            }
-        })
+        assert!(ended(&moved));
+        loop {
+            let mut broker = TcpStream::connect(&broker).await.expect("the broker");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut waiting, &mut broker).await });
+            (waiting, _) = listener.accept().await.expect("a connection");
+        }
     };
     let late = source.clone().set("SPECTRUM_AMQP_URL", between);
-    let (proxy, ()) = tokio::join!(leaves, refused(&late, folder.path(), "was moved into another one"));
-    proxy.abort();
+    tokio::select! {
+        () = leaves => {}
+        () = refused(&late, folder.path(), "was moved into another one") => {}
+    }
 }

@@ -99,7 +99,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Opens the backends and starts to work. Dropped meanwhile, it has started nothing.
+    /// Opens the backends and starts to work. Dropped meanwhile, it has accepted and delivered nothing.
     ///
     /// # Errors
     /// What a person has to change: see [`Backends::open`].
@@ -125,6 +125,13 @@ impl Node {
                 };
                 let owner = OwnerId(Uuid::now_v7());
                 let reporter = Reporter::start(backends.store.clone(), owner, reported, Clock::default()).await;
+                let reporter = match reporter {
+                    Ok(reporter) => reporter,
+                    Err(error) => {
+                        backends.abandon().await;
+                        return Err(error);
+                    }
+                };
                 // A move that began while the services were connected sees this process from here on, or is seen.
                 if let Err(error) = may_be_used(&backends.store).await {
                     reporter.leave().await;

@@ -210,10 +210,11 @@ impl Target {
         self.may_take(source).await?;
         let moving = Move::begin(source.database.clone(), self.database.clone(), self.partitions, now()).await?;
         // A process that starts says so before it looks for the move: either it sees that, or it is seen here.
+        let begun = "the move has begun, and nothing is carried yet: run it again then, or take it back with `--undo`";
         if source.queue.is_some() {
-            nobody_serves(&SqlStore::new(source.database.clone()), "source").await?;
+            nobody_serves(&SqlStore::new(source.database.clone()), "source").await.context(begun)?;
         }
-        nobody_serves(&self.store, "target").await?;
+        nobody_serves(&self.store, "target").await.context(begun)?;
         Ok(moving)
     }
 
