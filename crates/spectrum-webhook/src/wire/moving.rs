@@ -210,7 +210,8 @@ impl Target {
         self.may_take(source).await?;
         let moving = Move::begin(source.database.clone(), self.database.clone(), self.partitions, now()).await?;
         // A process that starts says so before it looks for the move: either it sees that, or it is seen here.
-        let begun = "the move has begun, and nothing is carried yet: run it again then, or take it back with `--undo`";
+        let begun =
+            "the move has begun and stopped here: run it again when this is mended, or take it back with `--undo`";
         if source.queue.is_some() {
             nobody_serves(&SqlStore::new(source.database.clone()), "source").await.context(begun)?;
         }
