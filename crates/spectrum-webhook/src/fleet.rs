@@ -102,8 +102,8 @@ async fn report(
         counts: counts(&reported.registry),
     };
     let before = Millis(now.0.saturating_sub(FORGOTTEN));
-    let reported = timeout(PATIENCE, fleet.report(&member, before)).await;
-    Ok(reported.context("the register of processes does not answer")??)
+    let answer = timeout(PATIENCE, fleet.report(&member, before)).await;
+    Ok(answer.context("the register of processes does not answer")??)
 }
 
 /// The host's name, as the kernel has it.

@@ -1,6 +1,7 @@
 //! A deployment is carried into a cluster, and from there into one with other partitions: nothing is lost, swapped or
 //! made again, however often the move is killed.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -11,6 +12,7 @@ use serde_json::json;
 use spectrum_webhook_receiver::{Accepted, Receiver, Recorded, Reply};
 use spectrum_webhook_testkit::process::{Client, Done, Hook, Project, Server, Settings, run, run_and_kill};
 use spectrum_webhook_testkit::services::shared;
+use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -73,7 +75,7 @@ fn ended(done: &Done) -> bool {
 }
 
 /// A serve of `settings` must be refused with these words.
-async fn refused(settings: &Settings, folder: &std::path::Path, words: &str) {
+async fn refused(settings: &Settings, folder: &Path, words: &str) {
     let (code, log) = Server::refused(settings.clone(), folder).await;
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains(words), "not `{words}`:\n{log}");
@@ -217,32 +219,85 @@ async fn on_into_other_partitions(
     source.restart().await;
 }
 
-/// It has seen that no move was begun, and is not in the register of processes yet.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_waits_for_rabbitmq_while_its_deployment_leaves_does_not_serve_it() {
+/// RabbitMQ behind a door: who knocks waits until it is opened.
+struct Door {
+    listener: TcpListener,
+    broker: String,
+    url: String,
+}
+
+impl Door {
+    async fn before(url: &str) -> Self {
+        let broker = url.rsplit('@').next().and_then(|rest| rest.split('/').next()).expect("a host").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let url = url.replace(&broker, &listener.local_addr().expect("an address").to_string());
+        Self { listener, broker, url }
+    }
+
+    async fn knock(&self) -> TcpStream {
+        timeout(PATIENCE, self.listener.accept()).await.expect("in time").expect("a connection").0
+    }
+
+    /// Lets this one in and all that come, until it is dropped.
+    async fn open(&self, mut guest: TcpStream) {
+        loop {
+            let mut broker = TcpStream::connect(&self.broker).await.expect("the broker");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut guest, &mut broker).await });
+            (guest, _) = self.listener.accept().await.expect("a connection");
+        }
+    }
+}
+
+/// A deployment, where it may go, and a folder with a file of the former's settings.
+async fn two_clusters() -> (Settings, Settings, TempDir) {
     let (rabbit, redis, postgres) = tokio::join!(shared().rabbit(), shared().redis(), shared().postgres());
     let source = Settings::quick_cluster(&rabbit.url(), &redis.url(), &postgres.database().await);
     let target = Settings::quick_cluster(&rabbit.url(), &redis.url(), &postgres.database().await);
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("source.env");
-    std::fs::write(&file, source.file()).expect("a file");
+    std::fs::write(folder.path().join("source.env"), source.file()).expect("a file");
+    (source, target, folder)
+}
 
-    let broker = rabbit.url().rsplit('@').next().and_then(|rest| rest.split('/').next()).expect("a host").to_owned();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-    let between = rabbit.url().replace(&broker, &listener.local_addr().expect("an address").to_string());
+async fn move_source(target: &Settings, folder: &Path) -> Done {
+    run(target, folder, &["move", "--from", folder.join("source.env").to_str().expect("a path")]).await
+}
+
+/// It has seen that no move was begun, and is not in the register of processes yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_waits_for_rabbitmq_while_its_deployment_leaves_does_not_serve_it() {
+    let (source, target, folder) = two_clusters().await;
+    let door = Door::before(&shared().rabbit().await.url()).await;
     let leaves = async {
-        let (mut waiting, _) = timeout(PATIENCE, listener.accept()).await.expect("in time").expect("a connection");
-        let moved = run(&target, folder.path(), &["move", "--from", file.to_str().expect("a path")]).await;
-        assert!(ended(&moved));
-        loop {
-            let mut broker = TcpStream::connect(&broker).await.expect("the broker");
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut waiting, &mut broker).await });
-            (waiting, _) = listener.accept().await.expect("a connection");
-        }
+        let waiting = door.knock().await;
+        assert!(ended(&move_source(&target, folder.path()).await));
+        door.open(waiting).await;
     };
-    let late = source.clone().set("SPECTRUM_AMQP_URL", between);
+    let late = source.clone().set("SPECTRUM_AMQP_URL", &door.url);
     tokio::select! {
         () = leaves => {}
         () = refused(&late, folder.path(), "was moved into another one") => {}
     }
+}
+
+/// It has seen that nobody serves the source, and has not begun yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_waits_for_rabbitmq_while_its_source_is_started_carries_nothing() {
+    let (source, target, folder) = two_clusters().await;
+    let door = Door::before(&shared().rabbit().await.url()).await;
+    let through = target.clone().set("SPECTRUM_AMQP_URL", &door.url);
+    let mut moving = Box::pin(move_source(&through, folder.path()));
+    let waiting = tokio::select! {
+        waiting = door.knock() => waiting,
+        done = &mut moving => panic!("{done:?}"),
+    };
+    let mut server = Server::start(source.clone()).await;
+    let stopped = tokio::select! {
+        () = door.open(waiting) => panic!("it is open until it is dropped"),
+        done = &mut moving => done,
+    };
+    assert!(stopped.code == Some(1) && stopped.stderr.contains("the move has begun and stopped here"), "{stopped:?}");
+    assert!(stopped.stderr.contains("serve of the source runs on"), "{stopped:?}");
+    assert_eq!(server.terminate().await.0, Some(0));
+    assert!(ended(&move_source(&target, folder.path()).await));
+    refused(&source, folder.path(), "was moved into another one").await;
 }
